@@ -1,0 +1,55 @@
+/* kernels/index.c: contiguous loops of gathering and scattering rows. */
+#include "index.h"
+
+#include "kernels.h"
+
+static void add_f32(float *restrict dst, const float *restrict src, int64_t n) {
+  for (int64_t i = 0; i < n; i++) dst[i] += src[i];
+}
+
+static void add_f64(double *restrict dst, const double *restrict src, int64_t n) {
+  for (int64_t i = 0; i < n; i++) dst[i] += src[i];
+}
+
+static void scale_u8(float *restrict dst, const uint8_t *restrict src, int64_t n, float scale,
+                     float shift) {
+  for (int64_t i = 0; i < n; i++) dst[i] = (float)src[i] * scale + shift;
+}
+
+static void scale_f32(float *restrict dst, const float *restrict src, int64_t n, float scale,
+                      float shift) {
+  for (int64_t i = 0; i < n; i++) dst[i] = src[i] * scale + shift;
+}
+
+static bool outside(const int64_t *index, int64_t n, int64_t size, bool from_end) {
+  uint64_t bad = 0, span = (uint64_t)size;
+  if (from_end) {
+    for (int64_t i = 0; i < n; i++) {
+      uint64_t v = (uint64_t)index[i];
+      bad |= (uint64_t)(v + span > 2 * span) | (uint64_t)(v == 0);
+    }
+  } else {
+    for (int64_t i = 0; i < n; i++) bad |= (uint64_t)((uint64_t)index[i] - 1 >= span);
+  }
+  return bad != 0;
+}
+
+static int64_t count_true(const uint8_t *p, int64_t n) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < n;) {
+    int64_t end = i + 4096 < n ? i + 4096 : n;
+    uint32_t part = 0;
+    for (; i < end; i++) part += p[i] != 0;
+    total += part;
+  }
+  return total;
+}
+
+const mt_kern_index MT_KERN(index) = {
+    .add_f32 = add_f32,
+    .add_f64 = add_f64,
+    .scale_u8 = scale_u8,
+    .scale_f32 = scale_f32,
+    .outside = outside,
+    .count_true = count_true,
+};
