@@ -32,7 +32,7 @@ void mtb_push_tensor(lua_State *L, mtb_state *st, mt_tensor *t) {
 
 void mtb_close_handle(mtb_handle *h, uint32_t why) {
   mt_tensor *t = h->t;
-  mtb_scope_forget(h);
+  if (h->scope) mtb_scope_forget(h);
   h->t = NULL;
   h->closed = why;
   mt_release(t);
@@ -86,8 +86,9 @@ mtb_box *mtb_new_box(lua_State *L, mtb_state *st, const char *tag, int meta) {
 
 static int tensor_gc(lua_State *L) {
   mtb_handle *h = mtb_to_handle(L, 1);
-  if (h && h->t) mtb_close_handle(h, 1);
-  else if (h) mtb_scope_forget(h);
+  if (!h) return 0;
+  mtb_close_handle(h, 1);
+  mtb_drop_tokens(L, mtb_up(L)); /* of nodes that went with it */
   return 0;
 }
 

@@ -284,7 +284,7 @@ int zero_op(mt_frame *f) {
 
 const mtc_kernel table[] = {
     {"copy_", MT_D_ALL, copy_op, true},      {"clone", MT_D_ALL, fresh_op, true},
-    {"_to_copy", MT_D_ALL, fresh_op, true},  {"contiguous", MT_D_ALL, fresh_op, true},
+    {"_to_copy", MT_D_ALL, fresh_op, true},  {"_row_major_copy", MT_D_ALL, fresh_op, true},
     {"fill_", MT_D_ALL, fill_op, true},      {"zero_", MT_D_ALL, zero_op, true},
 };
 MTC_FAMILY(copies, table);

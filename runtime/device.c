@@ -1,13 +1,15 @@
 /* device.c: the device table: names and numbers of devices, and the plugins behind them.
  *
- * One plugin a type; there is one type so far. A plugin is loaded once, on demand, from a path
- * the caller gives, and stays. The CPU and the meta device need no table.
+ * One plugin a type; there is one type so far. It is loaded once and stays: from a path the caller
+ * gives, or when a CUDA device is first asked for, from MOONTORCH_CUDA_PLUGIN or else from
+ * beside the library this code is in. The CPU and the meta device need no table.
  */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -16,7 +18,34 @@ static int cuda_count;
 
 const mt_device_table *mt__device(int device) { return device >= MT_CUDA ? cuda_table : NULL; }
 
-int mt_device_count(int type) { return type >= MT_CUDA ? cuda_count : 1; }
+/* A plugin that is not there is no error here: the device check says that CUDA is not available. */
+static void find_plugin(void) {
+  char path[4096];
+  Dl_info here;
+  const char *given = getenv("MOONTORCH_CUDA_PLUGIN");
+  if (cuda_table) return;
+  if (given) {
+    mt_load_plugin(given);
+    return;
+  }
+  if (!dladdr((void *)(uintptr_t)&find_plugin, &here) || !here.dli_fname) return;
+  const char *slash = strrchr(here.dli_fname, '/');
+  int folder = slash ? (int)(slash - here.dli_fname) : 0;
+  if (!slash || folder > (int)sizeof path - 64) return;
+  snprintf(path, sizeof path, "%.*s/libmoontorch_cuda.so", folder, here.dli_fname);
+  if (access(path, R_OK) == 0) mt_load_plugin(path);
+}
+
+static bool have_plugin(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  if (!cuda_table) pthread_once(&once, find_plugin);
+  return cuda_table != NULL;
+}
+
+int mt_device_count(int type) {
+  if (type < MT_CUDA) return 1;
+  return have_plugin() ? cuda_count : 0;
+}
 
 void mt_device_name(char *buf, size_t size, int device) {
   if (device >= MT_CUDA) snprintf(buf, size, "cuda:%d", device - MT_CUDA);
@@ -26,7 +55,7 @@ void mt_device_name(char *buf, size_t size, int device) {
 int mt__device_check(int device) {
   if (device == MT_CPU || device == MT_META) return MT_OK;
   if (device < MT_CUDA) return mt_fail(MT_ERR_DEVICE, "no device number %d", device);
-  if (!cuda_table)
+  if (!have_plugin())
     return mt_fail(MT_ERR_DEVICE, "CUDA is not available: the CUDA plugin is not loaded");
   if (cuda_count == 0)
     return mt_fail(MT_ERR_DEVICE, "CUDA is not available: the driver shows no GPU");

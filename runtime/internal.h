@@ -241,6 +241,7 @@ int mt__node_retains(mt_node *n); /* makes room for retain_grad marks */
 /* The edge that gradients of t flow along; makes the accumulator of a leaf. */
 int mt__edge_of(mt_edge *out, mt_tensor *t);
 void mt__acc_forget(mt_tensor *leaf);
+void mt__node_number(mt_node *n); /* gives n the next sequence number */
 int mt__node_alloc(mt_node **out, int kind, int nslots, int nout, size_t extra, char **more);
 /* An argument's tensors in slot order: calls visit for each, gaps and numbers included (t is
  * NULL then). Returns the number of slots. */
@@ -261,7 +262,6 @@ int mt__view_write(mt_node **base_node, mt_node *write, mt_tensor *t);
 /* Takes the derivative of one op node: g (nout, may hold NULL) -> gin (nslots). backward.c */
 int mt__node_vjp(mt_node *n, mt_tensor **g, mt_tensor **gin, const bool *need);
 
-extern _Atomic uint64_t mt__next_seq;
 extern __thread int64_t mt__site;
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "internal.h"
 
-_Atomic uint64_t mt__next_seq = 1;
+static _Atomic uint64_t next_seq = 1;
 __thread int64_t mt__site;
 
 void mt_set_site(int64_t site) { mt__site = site; }
@@ -75,7 +75,6 @@ int mt__node_alloc(mt_node **out, int kind, int nslots, int nout, size_t extra, 
   n->nout = (uint8_t)nout;
   n->bytes = bytes;
   n->site = mt__site;
-  n->seq = atomic_fetch_add_explicit(&mt__next_seq, 1, memory_order_relaxed);
   n->edges = (mt_edge *)((char *)n + edges);
   n->saved = (mt_tensor **)((char *)n + saved);
   n->outs = (mt_tensor **)((char *)n + outs);
@@ -84,6 +83,12 @@ int mt__node_alloc(mt_node **out, int kind, int nslots, int nout, size_t extra, 
   atomic_fetch_add_explicit(&mt__live_nodes, 1, memory_order_relaxed);
   *out = n;
   return MT_OK;
+}
+
+/* Called when the edges are there: making them may have made accumulators, whose numbers must be
+ * lower. */
+void mt__node_number(mt_node *n) {
+  n->seq = atomic_fetch_add_explicit(&next_seq, 1, memory_order_relaxed);
 }
 
 int mt__edge_of(mt_edge *out, mt_tensor *t) {
@@ -99,6 +104,7 @@ int mt__edge_of(mt_edge *out, mt_tensor *t) {
     return MT_OK;
   }
   MT_TRY(mt__node_alloc(&out->node, MT_NODE_ACC, 0, 1, 0, NULL));
+  mt__node_number(out->node);
   out->node->leaf = mt_retain(t);
   t->acc = out->node;
   return MT_OK;
@@ -211,6 +217,7 @@ int mt__record(mt_node **out, const mt_frame *f, mt_tensor *const *slots, int ns
     mt_node_release(n);
     return status;
   }
+  mt__node_number(n);
   *out = n;
   return MT_OK;
 }
@@ -383,6 +390,7 @@ int mt_node_custom(mt_node **out, const char *name, mt_token *token, int nin, mt
     mt_node_release(n);
     return status;
   }
+  mt__node_number(n);
   for (int k = 0; k < nout; k++)
     if (mt__is_float(outputs[k]->dtype)) {
       mt_node_release(outputs[k]->node);

@@ -94,6 +94,7 @@ int mt__view_write(mt_node **base_node, mt_node *write, mt_tensor *t) {
     mt_node_release(n);
     return status;
   }
+  mt__node_number(n);
   n->inner = mt_node_retain(write);
   n->step = mt__viewstep_retain(t->view);
   *base_node = n;

@@ -211,6 +211,7 @@ local function to_string(x)
     if dtype ~= default then suffixes[#suffixes + 1] = "dtype=" .. tostring(dtype) end
   else
     text = contents(x:detach(), #prefix)
+    if options.edgeitems == 0 then suffixes[#suffixes + 1] = "size=" .. sizes_text(x) end
     if dtype ~= default and dtype ~= core.dtypes.int64 and dtype ~= core.dtypes.bool then
       suffixes[#suffixes + 1] = "dtype=" .. tostring(dtype)
     end

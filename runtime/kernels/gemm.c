@@ -80,9 +80,7 @@ enum { XPAD = 16, FETCH_DEPTH = 128 };
 #define VMUL(a, b) ((a) * (b))
 #define VADD(a, b) ((a) + (b))
 #define VMASK mt_vf_mask
-#define FOLD2(a, b, h)                                                                         \
-  (MT_SHUFFLE(mt_vf_lanes, a, b, MT_VF_LANES(MT_LO, h)) +                                      \
-   MT_SHUFFLE(mt_vf_lanes, a, b, MT_VF_LANES(MT_HI, h)))
+#define VSUMS mt_vf_sums
 #define TRANSPOSE mt_vf_transpose
 #define LOAD_TURNED mt_vf_load_turned
 #define N(x) x##_f32
@@ -108,7 +106,7 @@ enum { XPAD = 16, FETCH_DEPTH = 128 };
 #undef VSET1
 #undef VFMA
 #undef VMASK
-#undef FOLD2
+#undef VSUMS
 #undef TRANSPOSE
 #undef LOAD_TURNED
 #undef N
@@ -124,9 +122,7 @@ enum { XPAD = 16, FETCH_DEPTH = 128 };
 #define VSET1 mt_vd_set1
 #define VFMA mt_vd_fma
 #define VMASK mt_vd_mask
-#define FOLD2(a, b, h)                                                                         \
-  (MT_SHUFFLE(mt_vd_lanes, a, b, MT_VD_LANES(MT_LO, h)) +                                      \
-   MT_SHUFFLE(mt_vd_lanes, a, b, MT_VD_LANES(MT_HI, h)))
+#define VSUMS mt_vd_sums
 #define TRANSPOSE mt_vd_transpose
 #define LOAD_TURNED mt_vd_load_turned
 #define N(x) x##_f64

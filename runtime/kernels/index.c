@@ -34,6 +34,18 @@ static bool outside(const int64_t *index, int64_t n, int64_t size, bool from_end
   return bad != 0;
 }
 
+static void offsets(int64_t *restrict off, const int64_t *restrict position, int64_t n,
+                    int64_t size, int64_t step) {
+  for (int64_t i = 0; i < n; i++) {
+    int64_t v = position[i];
+    off[i] += (v + (v < 0 ? size : -1)) * step;
+  }
+}
+
+static void ramp(int64_t *off, int64_t n, int64_t first, int64_t step) {
+  for (int64_t i = 0; i < n; i++) off[i] = first + i * step;
+}
+
 static int64_t count_true(const uint8_t *p, int64_t n) {
   int64_t total = 0;
   for (int64_t i = 0; i < n;) {
@@ -51,5 +63,7 @@ const mt_kern_index MT_KERN(index) = {
     .scale_u8 = scale_u8,
     .scale_f32 = scale_f32,
     .outside = outside,
+    .offsets = offsets,
+    .ramp = ramp,
     .count_true = count_true,
 };

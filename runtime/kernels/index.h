@@ -15,6 +15,10 @@ typedef struct mt_kern_index {
   /* whether some position is outside 1..size and, if negative ones count from the end,
    * outside -size..-1 */
   bool (*outside)(const int64_t *index, int64_t n, int64_t size, bool from_end);
+  /* off[i] += (position - 1) * step, or (size + position) * step for a negative one */
+  void (*offsets)(int64_t *off, const int64_t *position, int64_t n, int64_t size, int64_t step);
+  /* off[i] = first + i * step */
+  void (*ramp)(int64_t *off, int64_t n, int64_t first, int64_t step);
   /* how many bytes are not zero */
   int64_t (*count_true)(const uint8_t *p, int64_t n);
 } mt_kern_index;

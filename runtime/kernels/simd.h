@@ -231,8 +231,6 @@ MT_INLINE void mt_vd_load_turned(mt_vd *r, const double *p, int64_t ld) {
   mt_vd_transpose(r);
 }
 
-/* Sum of the lanes, by halves. */
-#define MT_FOLD(lanes, LANES, a, h) (a) += MT_SHUFFLE(lanes, a, a, LANES(MT_HI, h))
 #if defined(__AVX512F__)
 #define MT_VF_LANES MT_LANES16
 #define MT_VD_LANES MT_LANES8
@@ -243,26 +241,27 @@ MT_INLINE void mt_vd_load_turned(mt_vd *r, const double *p, int64_t ld) {
 #define MT_VF_LANES MT_LANES4
 #define MT_VD_LANES MT_LANES2
 #endif
-MT_INLINE float mt_vf_sum(mt_vf a) {
-#if defined(__AVX512F__)
-  MT_FOLD(mt_vf_lanes, MT_VF_LANES, a, 8);
-#endif
-#if defined(__AVX2__) && defined(__FMA__)
-  MT_FOLD(mt_vf_lanes, MT_VF_LANES, a, 4);
-#endif
-  MT_FOLD(mt_vf_lanes, MT_VF_LANES, a, 2);
-  MT_FOLD(mt_vf_lanes, MT_VF_LANES, a, 1);
-  return a[0];
-}
-MT_INLINE double mt_vd_sum(mt_vd a) {
-#if defined(__AVX512F__)
-  MT_FOLD(mt_vd_lanes, MT_VD_LANES, a, 4);
-#endif
-#if defined(__AVX2__) && defined(__FMA__)
-  MT_FOLD(mt_vd_lanes, MT_VD_LANES, a, 2);
-#endif
-  MT_FOLD(mt_vd_lanes, MT_VD_LANES, a, 1);
-  return a[0];
-}
+
+/* Sums of the lanes of each of n vectors, n <= lanes, into s, which has room for a whole vector:
+ * by halves, all vectors at once. */
+#define MT_SUMS_(name, T, V, VL, lanes, LANES)                                                 \
+  MT_INLINE void name(const V *from, const int n, T *s) {                                      \
+    V v_[VL];                                                                                  \
+    _Pragma("GCC unroll 16") for (int i_ = 0; i_ < (int)VL; i_++) {                            \
+      v_[i_] = (V){0};                                                                         \
+      if (i_ < n) v_[i_] = from[i_];                                                           \
+    }                                                                                          \
+    MT_SUM_STEP_(lanes, LANES, (VL >= 16 ? 8 : 0))                                             \
+    MT_SUM_STEP_(lanes, LANES, (VL >= 8 ? 4 : 0))                                              \
+    MT_SUM_STEP_(lanes, LANES, (VL >= 4 ? 2 : 0))                                              \
+    MT_SUM_STEP_(lanes, LANES, 1)                                                              \
+    memcpy(s, &v_[0], sizeof v_[0]); /* a masked store would not be forwarded to loads */      \
+  }
+#define MT_SUM_STEP_(lanes, LANES, h)                                                          \
+  if (h > 0) _Pragma("GCC unroll 8") for (int i_ = 0; i_ < h; i_++) if (i_ < n) v_[i_] =       \
+      MT_SHUFFLE(lanes, v_[i_], v_[i_ + h], LANES(MT_LO, h)) +                                 \
+      MT_SHUFFLE(lanes, v_[i_], v_[i_ + h], LANES(MT_HI, h));
+MT_SUMS_(mt_vf_sums, float, mt_vf, MT_VF, mt_vf_lanes, MT_VF_LANES)
+MT_SUMS_(mt_vd_sums, double, mt_vd, MT_VD, mt_vd_lanes, MT_VD_LANES)
 
 #endif

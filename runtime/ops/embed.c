@@ -170,10 +170,15 @@ static void rows_range(void *p, int64_t begin, int64_t end) {
   rows_ctx c = *(rows_ctx *)p;
   int64_t step = c.self->strides[0];
   int itype = c.index->dtype;
+  int64_t rows[64], is = c.index->ndim ? c.index->strides[0] : 0;
+  size_t bytes = (size_t)(c.inner.numel * mt__esize(c.self->dtype));
   for (int64_t i = begin; i < end; i++) {
-    int64_t row, is = c.index->ndim ? c.index->strides[0] : 0;
-    mt__load_positions(&row, mt__ptr(c.index) + i * is * mt__esize(itype), itype, 1, 1);
-    c.src = mt__ptr(c.self) + (row - 1) * step * mt__esize(c.self->dtype);
+    int64_t k = (i - begin) % 64, left = end - i < 64 ? end - i : 64;
+    if (k == 0)
+      mt__load_positions(rows, mt__ptr(c.index) + i * is * mt__esize(itype), itype, is, left);
+    c.src = mt__ptr(c.self) + (rows[k] - 1) * step * mt__esize(c.self->dtype);
+    if (k < 63 && i + 1 < end)
+      mt__prefetch(mt__ptr(c.self) + (rows[k + 1] - 1) * step * mt__esize(c.self->dtype), bytes);
     c.dst = mt__ptr(c.out) + i * c.out->strides[0] * mt__esize(c.out->dtype);
     mt__walk_range(&c.inner, 0, c.inner.numel, rows_piece, &c);
   }

@@ -11,8 +11,11 @@
 
 #include "indexing.h"
 #include "internal.h"
+#include "kernels/index.h"
 #include "shapes.h"
 #include "walk.h"
+
+MT_KERNELS(index)
 
 static mt_ints sizes_of(const mt_tensor *t) { return (mt_ints){t->ndim, t->sizes}; }
 
@@ -73,19 +76,19 @@ enum { BLOCK = 256 };
 /* n elements: x at (position - 1) * xstep + i * xs, y at i * ys. */
 static void line(const lines *l, const int64_t *off, int64_t n, int64_t xs, int64_t is,
                  int64_t ys) {
-  int64_t v[BLOCK], yoff[BLOCK];
+  const mt_kern_index *kern = mt__kern_index();
+  int64_t v[BLOCK], xoff[BLOCK], yoff[BLOCK];
   char *x = l->x + (l->off[0] + off[0]) * l->esize, *y = l->y + (l->off[2] + off[2]) * l->esize;
   const char *index = l->index + (l->off[1] + off[1]) * l->isize;
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t m = n - i < BLOCK ? n - i : BLOCK;
     mt__load_positions(v, index + i * is * l->isize, l->itype, is, m);
-    for (int64_t k = 0; k < m; k++) {
-      v[k] = (v[k] - 1) * l->xstep + (i + k) * xs;
-      yoff[k] = (i + k) * ys;
-    }
-    if (l->gather) mt__copy_cells(y, yoff, x, v, m, l->esize);
-    else if (l->add) l->add(x, v, y, yoff, m, 1, 1);
-    else mt__copy_cells(x, v, y, yoff, m, l->esize);
+    kern->ramp(xoff, m, i * xs, xs);
+    kern->ramp(yoff, m, i * ys, ys);
+    kern->offsets(xoff, v, m, 0, l->xstep);
+    if (l->gather) mt__copy_cells(y, yoff, x, xoff, m, l->esize);
+    else if (l->add) l->add(x, xoff, y, yoff, m, 1, 1);
+    else mt__copy_cells(x, xoff, y, yoff, m, l->esize);
   }
 }
 

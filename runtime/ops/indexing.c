@@ -262,6 +262,7 @@ static void lay_out(layout *l, const mt_plan *p, const mt_tensor *x, const mt_te
 /* Where positions begin..begin+n-1 lie in x and in y. */
 static void locate(const layout *l, int64_t begin, int64_t n, int64_t *xoff, int64_t *yoff) {
   int last = l->ndim - 1;
+  const mt_kern_index *kern = mt__kern_index();
   int64_t at[MT_MAX_DIMS], rest = begin, v[BLOCK];
   for (int d = last; d >= 0; d--) {
     at[d] = rest % l->sizes[d];
@@ -272,18 +273,19 @@ static void locate(const layout *l, int64_t begin, int64_t n, int64_t *xoff, int
     if (m > n - done) m = n - done;
     if (m > BLOCK) m = BLOCK;
     for (int d = 0; d <= last; d++) ybase += at[d] * l->ystride[d];
-    for (int64_t i = 0; i < m; i++) {
-      xoff[done + i] = 0;
-      yoff[done + i] = ybase + i * l->ystride[last];
-    }
+    memset(xoff + done, 0, (size_t)m * sizeof *xoff);
+    kern->ramp(yoff + done, m, ybase, l->ystride[last]);
     for (int k = 0; k < l->count; k++) {
       int64_t from = 0, size = l->size[k], step = l->step[k];
       for (int d = 0; d <= last; d++) from += at[d] * l->istride[k][d];
       int dtype = l->index[k]->dtype;
-      mt__load_positions(v, mt__ptr(l->index[k]) + from * mt__esize(dtype), dtype,
-                         l->istride[k][last], m);
-      for (int64_t i = 0; i < m; i++)
-        xoff[done + i] += (v[i] < 0 ? v[i] + size : v[i] - 1) * step;
+      const char *index = mt__ptr(l->index[k]) + from * mt__esize(dtype);
+      if (dtype == MT_INT64 && l->istride[k][last] == 1) {
+        kern->offsets(xoff + done, (const int64_t *)index, m, size, step);
+      } else {
+        mt__load_positions(v, index, dtype, l->istride[k][last], m);
+        kern->offsets(xoff + done, v, m, size, step);
+      }
     }
     done += m;
     at[last] += m;
@@ -355,7 +357,10 @@ static void move_positions(const mover *m, const int64_t *xoff, const int64_t *y
     size_t bytes = (size_t)((m->end - m->begin) * esize);
     const char *src = m->from + m->begin * esize;
     char *dst = m->to + m->begin * esize;
-    for (int64_t i = 0; i < n; i++) memcpy(dst + toff[i] * esize, src + foff[i] * esize, bytes);
+    for (int64_t i = 0; i < n; i++) {
+      if (i + 1 < n) mt__prefetch(src + foff[i + 1] * esize, bytes);
+      memcpy(dst + toff[i] * esize, src + foff[i] * esize, bytes);
+    }
     return;
   }
   mover one = *m;

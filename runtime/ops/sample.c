@@ -13,17 +13,21 @@
 /* ---- randperm ----
  *
  * Every number gets a 64-bit key (two words of its place) and numbers are sorted by key, equal
- * keys by number: any stable sort gives the same bits. Here: numbers go to buckets by the top bits
- * of their keys, about eight to a bucket, and each bucket is sorted by insertion. */
+ * keys by number: any stable sort gives the same bits. Here: numbers go to at most 1,024 buckets
+ * by the top bits of their keys; a bucket that is still large is divided once more, by the bits
+ * that follow; what is left, about eight numbers, is sorted by insertion. */
 
 typedef struct keyed {
   uint64_t key;
   int64_t number;
 } keyed;
 
-static int bucket_bits(int64_t n) {
+enum { TOP_BITS = 10, MORE_BITS = 9, FEW = 8 };
+
+/* Bits that divide n numbers into buckets of about FEW. */
+static int bucket_bits(int64_t n, int most) {
   int bits = 0;
-  while (bits < 24 && (n >> 3) >> bits > 0) bits++;
+  while (bits < most && n / FEW >> bits > 0) bits++;
   return bits;
 }
 
@@ -38,57 +42,77 @@ static int randperm_infer(mt_frame *f) {
   if (n > most[dtype])
     return mt__op_fail(f, MT_ERR_VALUE, "n is too large for result tensor type: %s",
                        mt_dtype_name(dtype));
-  f->work_bytes = (size_t)n * sizeof(keyed) + ((sizeof(int64_t) << bucket_bits(n)) + 64);
+  f->work_bytes = 2 * (size_t)n * sizeof(keyed) + 64;
   return MT_OK;
 }
 
+static void sort_few(keyed *e, int64_t n) {
+  for (int64_t i = 1; i < n; i++) {
+    keyed k = e[i];
+    int64_t at = i;
+    for (; at > 0 && e[at - 1].key > k.key; at--) e[at] = e[at - 1];
+    e[at] = k;
+  }
+}
+
+/* Stable, by `bits` bits of the key below the top `skip`; end[b] is where bucket b ends. */
+static void divide(keyed *to, const keyed *from, int64_t n, int skip, int bits, int64_t *end) {
+  int64_t sum = 0;
+  memset(end, 0, sizeof *end << bits);
+  for (int64_t i = 0; i < n; i++) end[from[i].key << skip >> (64 - bits)]++;
+  for (int64_t b = 0; b < 1ll << bits; b++) {
+    int64_t count = end[b];
+    end[b] = sum;
+    sum += count;
+  }
+  for (int64_t i = 0; i < n; i++) to[end[from[i].key << skip >> (64 - bits)]++] = from[i];
+}
+
 typedef struct perm {
-  keyed *entry;
-  int64_t *end; /* of each bucket */
+  keyed *entry, *other; /* n each */
+  int64_t end[1 << TOP_BITS];
+  int top;
+  const mt_tensor *out;
 } perm;
 
+/* Sorts the buckets begin..end-1, which lie in p->entry, and writes their numbers. */
 static void sort_buckets(void *ctx, int64_t begin, int64_t end) {
   const perm *p = ctx;
+  int64_t inner[1 << MORE_BITS];
   for (int64_t b = begin; b < end; b++) {
-    int64_t first = b ? p->end[b - 1] : 0;
-    for (int64_t i = first + 1; i < p->end[b]; i++) {
-      keyed k = p->entry[i];
-      int64_t at = i;
-      for (; at > first && p->entry[at - 1].key > k.key; at--) p->entry[at] = p->entry[at - 1];
-      p->entry[at] = k;
+    int64_t first = b ? p->end[b - 1] : 0, n = p->end[b] - first;
+    keyed *e = p->entry + first;
+    int bits = n > 8 * FEW ? bucket_bits(n, MORE_BITS) : 0;
+    if (bits) {
+      divide(p->other + first, e, n, p->top, bits, inner);
+      e = p->other + first;
+      for (int64_t i = 0, at = 0; i < 1ll << bits; at = inner[i++]) sort_few(e + at, inner[i] - at);
+    } else {
+      sort_few(e, n);
     }
+    mt__convert(mt__ptr(p->out) + first * mt__esize(p->out->dtype), p->out->dtype, 1,
+                (const char *)&e[0].number, MT_INT64, 2, n);
   }
 }
 
 static int randperm_run(mt_frame *f) {
-  int64_t n = f->args[0].u.i, buckets = 1ll << bucket_bits(n), sum = 0;
-  int shift = 64 - bucket_bits(n);
+  int64_t n = f->args[0].u.i;
   uint32_t w[MT_DRAW_WORDS] __attribute__((aligned(64)));
-  perm p = {.entry = f->work, .end = (int64_t *)((keyed *)f->work + n)};
+  perm p = {.entry = f->work, .other = (keyed *)f->work + n, .top = bucket_bits(n, TOP_BITS),
+            .out = f->out[0]};
   if (n == 0) return MT_OK;
-  memset(p.end, 0, (size_t)buckets * sizeof *p.end);
-  for (int pass = 0; pass < 2; pass++) {
-    for (int64_t i = 0; i < n; i += MT_DRAW) {
-      int64_t m = n - i < MT_DRAW ? n - i : MT_DRAW;
-      mt__draw_words(w, f->seed, f->stream, i, m, 2);
-      for (int64_t k = 0; k < m; k++) {
-        uint64_t key = mt__two_words(w + 2 * k);
-        int64_t *at = &p.end[buckets > 1 ? key >> shift : 0];
-        if (pass) p.entry[*at] = (keyed){key, i + k + 1};
-        ++*at;
-      }
-    }
-    if (pass) break;
-    for (int64_t b = 0; b < buckets; b++) {
-      int64_t count = p.end[b];
-      p.end[b] = sum;
-      sum += count;
-    }
+  for (int64_t i = 0; i < n; i += MT_DRAW) {
+    int64_t m = n - i < MT_DRAW ? n - i : MT_DRAW;
+    mt__draw_words(w, f->seed, f->stream, i, m, 2);
+    for (int64_t k = 0; k < m; k++) p.other[i + k] = (keyed){mt__two_words(w + 2 * k), i + k + 1};
   }
-  MT_TRY(mt__parallel_range(buckets, 4096, sort_buckets, &p));
-  mt__convert(mt__ptr(f->out[0]), f->out[0]->dtype, 1, (const char *)&p.entry[0].number, MT_INT64,
-              2, n);
-  return MT_OK;
+  if (p.top == 0) {
+    memcpy(p.entry, p.other, (size_t)n * sizeof *p.entry);
+    p.end[0] = n;
+  } else {
+    divide(p.entry, p.other, n, 0, p.top, p.end);
+  }
+  return mt__parallel_range(1ll << p.top, 16, sort_buckets, &p);
 }
 
 /* ---- multinomial ----
