@@ -142,25 +142,67 @@ static int call_any(lua_State *L) {
   return call_several(L, &c, g, top, true);
 }
 
-/* The short way: one overload, one fresh result, no keywords (or else the long way). */
+/* Reads tensors and numbers in their places, which is most of all calls; false for anything else,
+ * which is no failure. */
+static inline bool read_plain(lua_State *L, const group *g, int top, mt_arg *args) {
+  const mt_op *op = g->ops[0];
+  if (top > op->npositional || top < op->nrequired) return false;
+  for (int i = 0; i < top; i++) {
+    int type = op->params[i].type;
+    mtb_handle *h = mtb_to_handle(L, i + 1);
+    if (h) {
+      if (!h->t || type > MT_P_OPERAND) return false;
+      args[i].kind = MT_TENSOR;
+      args[i].u.t = h->t;
+    } else {
+      if (type != MT_P_OPERAND && type != MT_P_SCALAR) return false;
+      if (lua_type(L, i + 1) != LUA_TNUMBER) return false;
+      mtb_number(L, g->st, i + 1, &args[i]);
+    }
+  }
+  for (int i = top; i < op->nparams; i++) args[i] = op->params[i].def;
+  return true;
+}
+
+/* The short way: one overload, one fresh result. */
 static int call_quick(lua_State *L) {
   const group *g = lua_touserdata(L, lua_upvalueindex(1));
   mtb_state *st = g->st;
   int top = lua_gettop(L);
-  mtb_before_op(L, st);
-  if (__builtin_expect(st->anomaly, 0) || lua_type(L, top) == LUA_TTABLE) return call_any(L);
-  mtb_handle *h = mtb_new_handle(L, st);
   mtb_call c;
-  begin(&c, g, 0, true);
-  if (__builtin_expect(!mtb_read(L, &c, top), 0)) mtb_raise_text(L, st);
-  int status = mt_call(c.op, MT_CALL, c.args, &h->t);
+  mtb_before_op(L, st);
+  if (__builtin_expect(st->anomaly, 0)) return call_any(L);
+  mtb_handle *h = mtb_new_handle(L, st);
+  bool plain = read_plain(L, g, top, c.args);
+  if (!plain) {
+    begin(&c, g, 0, true);
+    if (!mtb_read(L, &c, top)) mtb_raise_text(L, st);
+    if (c.out) return call_given(L, &c, g, top);
+  }
+  int status = mt_call(g->ops[0], MT_CALL, c.args, &h->t);
   if (__builtin_expect(status != MT_OK, 0)) {
     int tries = 0;
     if (!mtb_may_retry(L, st, status, &tries)) mtb_raise(L, status);
+    begin(&c, g, 0, true);
     if (!mtb_read(L, &c, top)) mtb_raise_text(L, st);
     MTB_CHECK(L, mt_call(c.op, MT_CALL, c.args, &h->t));
   }
   mtb_account(st, h->t);
+  return 1;
+}
+
+/* x:op_(...): the short way likewise; the result is x as it stands on the stack. */
+static int call_inplace_quick(lua_State *L) {
+  const group *g = lua_touserdata(L, lua_upvalueindex(1));
+  mtb_state *st = g->st;
+  int top = lua_gettop(L);
+  mt_arg args[MT_MAX_PARAMS];
+  mtb_before_op(L, st);
+  if (__builtin_expect(st->anomaly, 0) || !read_plain(L, g, top, args)) return call_any(L);
+  mt_tensor *out[MT_MAX_OUT] = {NULL};
+  if (mt_call(g->ops[0], g->form, args, out) != MT_OK) return call_any(L);
+  mt_release(out[0]);
+  lua_settop(L, 1);
   return 1;
 }
 
@@ -193,11 +235,15 @@ static bool push_group(lua_State *L, mtb_state *st, const by_name *ops, int n, i
   g->n = count;
   memcpy(g->ops, found, (size_t)count * sizeof *found);
   snprintf(g->name, sizeof g->name, "%s%s", ops->op->base, form == MT_CALL_INPLACE ? "_" : "");
-  bool quick = count == 1 && form == MT_CALL && found[0]->nout == 1 && !found[0]->returns_self;
+  lua_CFunction fn = call_any;
+  if (count == 1 && form == MT_CALL && found[0]->nout == 1)
+    fn = !found[0]->returns_self ? call_quick : found[0]->first_written == 0 ? call_inplace_quick : fn;
+  else if (count == 1 && form == MT_CALL_INPLACE)
+    fn = call_inplace_quick;
   /* the function keeps its group by a second upvalue: the first is only its address */
   lua_pushlightuserdata(L, g);
   lua_insert(L, -2);
-  lua_pushcclosure(L, quick ? call_quick : call_any, 2);
+  lua_pushcclosure(L, fn, 2);
   return true;
 }
 

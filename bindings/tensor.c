@@ -87,8 +87,9 @@ mtb_box *mtb_new_box(lua_State *L, mtb_state *st, const char *tag, int meta) {
 static int tensor_gc(lua_State *L) {
   mtb_handle *h = mtb_to_handle(L, 1);
   if (!h) return 0;
+  bool graph = h->t && h->t->node;
   mtb_close_handle(h, 1);
-  mtb_drop_tokens(L, mtb_up(L)); /* of nodes that went with it */
+  if (graph) mtb_drop_tokens(L, mtb_up(L)); /* of nodes that went with it */
   return 0;
 }
 

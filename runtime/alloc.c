@@ -105,6 +105,7 @@ typedef struct cache {
   counter asked;          /* allocations of any kind */
   counter blocks;         /* blocks of CPU memory */
   counter live;           /* bytes of them not yet folded into the sum */
+  counter tensors, nodes; /* made less freed here: the sum over all caches counts */
   struct cache *registry; /* the next of all caches ever made */
   struct cache *orphan;   /* the next of those without a thread */
 } cache;
@@ -125,8 +126,6 @@ typedef struct sums {
 } sums;
 static sums cpu, cuda[CUDA_DEVICES];
 
-_Atomic int64_t mt__live_tensors __attribute__((aligned(64)));
-_Atomic int64_t mt__live_nodes __attribute__((aligned(64)));
 
 /* Owner-only counters: others may read them at any time. */
 static inline void bump(counter *c, int64_t by) {
@@ -601,6 +600,16 @@ void mt__block_free(char *p, int device, int64_t bytes) {
 
 /* ---- statistics ---- */
 
+void mt__count_tensors(int by) {
+  cache *c = my_cache();
+  if (c) bump(&c->tensors, by);
+}
+
+void mt__count_nodes(int by) {
+  cache *c = my_cache();
+  if (c) bump(&c->nodes, by);
+}
+
 static int64_t cpu_live(void) {
   int64_t live = value(&cpu.live);
   for (cache *c = registry; c; c = c->registry) live += value(&c->live);
@@ -609,8 +618,12 @@ static int64_t cpu_live(void) {
 
 void mt_memory_stats(mt_memory *out, int device) {
   memset(out, 0, sizeof *out);
-  out->tensors = value(&mt__live_tensors);
-  out->nodes = value(&mt__live_nodes);
+  pthread_mutex_lock(&lock);
+  for (cache *c = registry; c; c = c->registry) {
+    out->tensors += value(&c->tensors);
+    out->nodes += value(&c->nodes);
+  }
+  pthread_mutex_unlock(&lock);
   if (device >= MT_CUDA) {
     const mt_device_table *table = mt__device(device);
     sums *s = cuda_sums(device);

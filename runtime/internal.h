@@ -61,7 +61,15 @@ void mt__block_free(char *p, int device, int64_t bytes);
 bool mt__alloc_should_fail(void);
 
 /* For mt_memory_stats: whoever makes or frees one counts. */
-extern _Atomic int64_t mt__live_tensors, mt__live_nodes;
+void mt__count_tensors(int by);
+void mt__count_nodes(int by);
+
+/* Drops one reference; true when it was the last. The holder of the only reference needs no
+ * locked instruction: nobody else can take another one. */
+static inline bool mt__drop(_Atomic int32_t *refs) {
+  return atomic_load_explicit(refs, memory_order_acquire) == 1 ||
+         atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) == 1;
+}
 
 /* ---- tensor.c ---- */
 

@@ -80,7 +80,7 @@ int mt__node_alloc(mt_node **out, int kind, int nslots, int nout, size_t extra, 
   n->outs = (mt_tensor **)((char *)n + outs);
   n->versions = (uint32_t *)((char *)n + versions);
   if (more) *more = (char *)n + rest;
-  atomic_fetch_add_explicit(&mt__live_nodes, 1, memory_order_relaxed);
+  mt__count_nodes(1);
   *out = n;
   return MT_OK;
 }
@@ -275,7 +275,7 @@ static void node_free(mt_node *n) {
   mt_token_release(n->token);
   mt_node_release(n->inner);
   mt__viewstep_release(n->step);
-  atomic_fetch_sub_explicit(&mt__live_nodes, 1, memory_order_relaxed);
+  mt__count_nodes(-1);
   mt__obj_free(n, n->bytes);
 }
 
@@ -285,7 +285,7 @@ mt_node *mt_node_retain(mt_node *n) {
 }
 
 void mt_node_release(mt_node *n) {
-  if (!n || atomic_fetch_sub_explicit(&n->refs, 1, memory_order_acq_rel) != 1) return;
+  if (!n || !mt__drop(&n->refs)) return;
   mt_tensor *leaf = n->leaf;
   if (leaf && leaf->acc == n) leaf->acc = NULL;
   n->leaf = NULL;
@@ -325,7 +325,7 @@ mt_token *mt__token_retain(mt_token *t) {
 }
 
 void mt_token_release(mt_token *t) {
-  while (t && atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) == 1) {
+  while (t && mt__drop(&t->refs)) {
     mt_token *next = t->next;
     mt_token *head = atomic_load(&dropped);
     do t->next = head;

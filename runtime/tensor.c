@@ -38,7 +38,7 @@ mt_storage *mt__storage_retain(mt_storage *s) {
 }
 
 void mt__storage_release(mt_storage *s) {
-  while (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) {
+  while (s && mt__drop(&s->refs)) {
     mt_storage *parent = s->parent;
     if (s->release)
       s->release(s->ctx);
@@ -161,7 +161,7 @@ static mt_tensor *tensor_alloc(void) {
   if (!t) return NULL;
   memset(t, 0, HEAD);
   atomic_init(&t->refs, 1);
-  atomic_fetch_add_explicit(&mt__live_tensors, 1, memory_order_relaxed);
+  mt__count_tensors(1);
   return t;
 }
 
@@ -255,7 +255,7 @@ mt_tensor *mt_retain(mt_tensor *t) {
 /* A view holds its base, a leaf its gradient; neither chain is deep (a base is no view, a
  * gradient of a gradient needs create_graph each time), nodes free themselves in a loop. */
 void mt_release(mt_tensor *t) {
-  if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1) return;
+  if (!t || !mt__drop(&t->refs)) return;
   if (t->storage) mt__storage_release(t->storage);
   if (t->acc) mt__acc_forget(t);
   if (t->hook) mt_token_release(t->hook);
@@ -266,7 +266,7 @@ void mt_release(mt_tensor *t) {
     if (t->flags & MT_T_RETAIN_GRAD) t->node->retain[t->out_nr] = NULL;
     mt_node_release(t->node);
   }
-  atomic_fetch_sub_explicit(&mt__live_tensors, 1, memory_order_relaxed);
+  mt__count_tensors(-1);
   mt__obj_free(t, sizeof *t);
 }
 

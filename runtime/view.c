@@ -30,7 +30,7 @@ mt_viewstep *mt__viewstep_retain(mt_viewstep *s) {
 }
 
 void mt__viewstep_release(mt_viewstep *s) {
-  while (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1) {
+  while (s && mt__drop(&s->refs)) {
     mt_viewstep *before = s->before;
     mt__free(s);
     s = before;

@@ -113,3 +113,13 @@ static inline cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
 // Where matmul.cu finds cuBLAS' functions (emulate.cc has plain loops for them).
 void *mtc_emu_symbol(const char *name);
 #define MTC_BLAS_SYMBOL(name) mtc_emu_symbol(name)
+
+// Operations that are never contracted; compile with -ffp-contract=off.
+static inline float __fadd_rn(float a, float b) { return a + b; }
+static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline double __dadd_rn(double a, double b) { return a + b; }
+static inline double __dmul_rn(double a, double b) { return a * b; }
+static inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
+  return (uint64_t)((unsigned __int128)a * b >> 64);
+}

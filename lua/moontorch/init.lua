@@ -14,6 +14,9 @@ local core = require "moontorch.core"
 local root = debug.getinfo(1, "S").source:match("^@?(.*)init%.lua$") or "?"
 core.set_library_root(root)
 core.set_printer(function(x) return require("moontorch.print").tostring(x) end)
+for _, name in ipairs {"allclose", "equal", "isclose"} do
+  core.set_method(name, function(...) return require("moontorch.compare")[name](...) end)
+end
 
 ---@class torch
 local torch = {}
@@ -31,11 +34,14 @@ local modules = {
 
 -- Functions written in Lua: name -> {module, key in it}.
 local functions = {
+  allclose = {"moontorch.compare", "allclose"},
   class = {"moontorch.class", "class"},
+  equal = {"moontorch.compare", "equal"},
   finfo = {"moontorch.limits", "finfo"},
   get_printoptions = {"moontorch.print", "get_options"},
   iinfo = {"moontorch.limits", "iinfo"},
   isTypeOf = {"moontorch.class", "is_instance"},
+  isclose = {"moontorch.compare", "isclose"},
   load = {"moontorch.serialize", "load"},
   progress = {"moontorch.progress", "Progress"},
   repr = {"moontorch.repr", "repr"},
@@ -48,6 +54,20 @@ for _, name in ipairs {
   "HalfTensor", "IntTensor", "LongTensor", "ShortTensor", "Tensor",
 } do
   functions[name] = {"moontorch.types", name}
+end
+
+-- Methods that are no ops and are functions of torch, too.
+local methods = {}
+for _, name in ipairs {
+  "detach", "is_complex", "is_floating_point", "is_signed", "numel",
+} do
+  methods[name] = true
+end
+
+-- Predicates are functions and methods; a method loads its file at the first call.
+for _, name in ipairs {"allclose", "equal", "is_same_size"} do
+  functions[name] = {"moontorch.predicates", name}
+  core.set_method(name, function(...) return require("moontorch.predicates")[name](...) end)
 end
 
 -- Names of the binding that are public as they are.
@@ -70,9 +90,10 @@ for alias, name in pairs {
 end
 torch.version = core.version()
 
+-- The in-place ops of the table ("copy_", "sgd_step_") are methods or the library's own.
 local function load_op(name)
   local op = core.ops[name]
-  if op == nil then return nil end
+  if op == nil or tostring(name):sub(-1) == "_" then return nil end
   local info = core.op_info(name)
   if info.functional or info.linalg or info.method_only then return nil end
   return op
@@ -84,6 +105,7 @@ local function all_names()
   for name in pairs(torch) do names[#names + 1] = name end
   for name in pairs(modules) do names[#names + 1] = name end
   for name in pairs(functions) do names[#names + 1] = name end
+  for name in pairs(methods) do names[#names + 1] = name end
   for _, name in ipairs(public) do names[#names + 1] = name end
   for name in pairs(core.ops) do
     if load_op(name) then names[#names + 1] = name end
@@ -94,7 +116,7 @@ end
 local function unknown(name)
   local fail = require "moontorch.fail"
   if type(name) ~= "string" then fail("torch has no field %s", tostring(name)) end
-  local info = core.ops[name] and core.op_info(name)
+  local info = (core.ops[name] or core.methods[name]) and core.op_info(name)
   if info and info.functional then
     fail("torch has no '%s': it is torch.nn.functional.%s", name, name)
   elseif info and info.linalg then
@@ -109,6 +131,7 @@ setmetatable(torch, {
   __index = function(self, name)
     local value = load_op(name)
     if value == nil and is_public[name] then value = core[name] end
+    if value == nil and methods[name] then value = core.methods[name] end
     if value == nil and functions[name] then
       value = require(functions[name][1])[functions[name][2]]
     end

@@ -9,6 +9,7 @@
 -- `threshold` elements only the `edgeitems` first and last of each dimension are read, so that
 -- the cost does not depend on the tensor's size.
 
+local ffi = require "ffi"
 local core = require "moontorch.core"
 local args = require "moontorch.args"
 local fail = require "moontorch.fail"
@@ -102,7 +103,16 @@ local function special(value)
   return nil
 end
 
--- Two functions of a value: its text unpadded, and whether its length counts for the width.
+pcall(ffi.cdef, "int snprintf(char *, size_t, const char *, ...);")
+local buffer = ffi.new("char[400]")
+
+-- By C's printf, which rounds an exact tie to even; LuaJIT's string.format rounds it up.
+local function decimal(format, value)
+  local n = ffi.C.snprintf(buffer, 400, format, ffi.cast("double", value))
+  return ffi.string(buffer, n)
+end
+
+-- A function from a value to its text, unpadded.
 local function float_format(values)
   local smallest, largest, whole = math.huge, 0, true
   each(values, function(v)
@@ -120,7 +130,7 @@ local function float_format(values)
   end
   local plain = "%." .. options.precision .. (scientific and any and "e" or "f")
   if any and scientific or not whole then
-    return function(v) return special(v) or plain:format(v) end
+    return function(v) return special(v) or decimal(plain, v) end
   end
   return function(v) return special(v) or ("%.0f."):format(v) end
 end
@@ -147,7 +157,7 @@ local function row_text(list, indent, format, width)
   local per_line = math.max(1, math.floor((options.linewidth - indent) / (width + 2)))
   local lines, line = {}, {}
   for i, v in ipairs(list) do
-    line[#line + 1] = v == GAP and " ..." or format(v)
+    line[#line + 1] = v == GAP and (#list > 1 and " ..." or "...") or format(v)
     if #line == per_line or i == #list then
       lines[#lines + 1] = table.concat(line, ", ")
       line = {}

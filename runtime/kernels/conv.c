@@ -89,6 +89,6 @@ enum { MAXMR = 4, MAXNV = 4, MAXMR4 = 2, MAXMR3 = 3, WROWS = 3, WTAPS = 3 };
 #include "conv.inc"
 
 const mt_kern_conv MT_KERN(conv) = {
-    {MAXMR, image_f32, weight_f32},
-    {MAXMR, image_f64, weight_f64},
+    {MAXMR, WROWS, WTAPS, pad_f32, image_f32, weight_f32},
+    {MAXMR, WROWS, WTAPS, pad_f64, image_f64, weight_f64},
 };

@@ -40,8 +40,19 @@ typedef struct mt_conv_weight {
   int64_t dw_row;
 } mt_conv_weight;
 
+/* Planes with a border of zeros; a stride deals the positions out to its phases, each a plane of
+ * its own: out[((a * sx + b) * rows + i) * pitch + j] = x[i * sy + a - top][j * sx + b - left]. */
+typedef struct mt_conv_pad {
+  const void *x;
+  int64_t height, width;
+  void *out;
+  int64_t rows, pitch, top, left, sy, sx;
+} mt_conv_pad;
+
 typedef struct mt_conv_kernels {
   int tile_rows; /* the most of a tile */
+  int weight_rows, weight_taps; /* of a tile of `weight` */
+  void (*pad)(const mt_conv_pad *p);
   void (*image)(const mt_conv_image *c);
   void (*weight)(const mt_conv_weight *c);
 } mt_conv_kernels;

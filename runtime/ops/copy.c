@@ -185,6 +185,15 @@ static int contiguous(mt_frame *f) {
   return MT_OK;
 }
 
+static int type_as(mt_frame *f) {
+  mt_tensor *self = f->args[0].u.t;
+  const mt_tensor *other = f->args[1].u.t;
+  if (self->dtype != other->dtype || self->device != other->device)
+    return mt__to_copy(&f->out[0], self, other->dtype, other->device);
+  f->out[0] = mt_retain(self);
+  return MT_OK;
+}
+
 /* Between devices it is the result's device that runs, with an argument of the other one:
  * values_run serves both. */
 static int to_infer(mt_frame *f) {
@@ -234,6 +243,10 @@ const mt_opdef mt__ops_copy[] = {
      .doc = "The tensor itself when it is row-major, else a row-major copy.",
      .composite = contiguous, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(3,4)}, {t(f(3,4))}, {f()}, {i(2,3)}"},
+    {.sig = MT_SIG("type_as(Tensor self, Tensor other) -> Tensor"),
+     .doc = "The tensor itself when it has other's dtype and device, else a copy that has.",
+     .composite = type_as, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .samples = "{f(3,4), f()}, {i(2,3), i()}"},
     {.sig = MT_SIG("_to_copy(Tensor self, dtype? dtype=None, device? device=None) -> Tensor"),
      .doc = "A copy in another dtype or on another device.",
      .infer = to_infer, .run = values_run, .vjp = to_vjp, .dtypes = MT_D_ALL,

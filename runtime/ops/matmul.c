@@ -270,6 +270,7 @@ static void describe_linear(mt_products *p, const mt_tensor *x, const mt_tensor 
   p->bias = bias;
   mt__side_rows(&p->a, x);
   p->b.t = w;
+  p->b.flipped = true;
   p->b.rows = w->sizes[1], p->b.cols = w->sizes[0];
   p->b.row_stride = w->strides[1], p->b.col_stride = w->strides[0];
   p->m = p->a.rows, p->k = p->a.cols, p->n = p->b.cols;
@@ -327,6 +328,7 @@ static void describe_tn(mt_products *p, const mt_tensor *a, const mt_tensor *b) 
   mt__side_rows(&p->b, b);
   const mt_side rows = p->a;
   p->k = rows.rows, p->m = rows.cols, p->n = p->b.cols;
+  p->a.flipped = true;
   p->a.rows = rows.cols, p->a.cols = rows.rows;
   p->a.row_stride = rows.col_stride, p->a.col_stride = rows.row_stride;
 }

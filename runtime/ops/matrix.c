@@ -13,6 +13,7 @@
 
 void mt__side_matrix(mt_side *s, const mt_tensor *t, bool right) {
   s->t = t;
+  s->flipped = false;
   if (t->ndim == 1) {
     s->rows = right ? t->sizes[0] : 1;
     s->cols = right ? 1 : t->sizes[0];
@@ -28,6 +29,7 @@ void mt__side_matrix(mt_side *s, const mt_tensor *t, bool right) {
 void mt__side_rows(mt_side *s, const mt_tensor *t) {
   const int last = t->ndim - 1;
   s->t = t;
+  s->flipped = false;
   s->cols = t->sizes[last];
   s->col_stride = t->strides[last];
   s->rows = 1;
@@ -79,13 +81,13 @@ static size_t take(mt_frame *f, int64_t elements, int dtype) {
 }
 
 static void plan_side(mt_frame *f, const mt_products *p, mt_side *s) {
-  const bool whole = p->compute == MT_INT64;
-  s->staged = s->t->dtype != p->compute || !lies_well(s) || (whole && s->trans);
+  s->staged = s->t->dtype != p->compute || !lies_well(s);
   if (!s->staged) return;
   /* The copy has the tensor's own dimensions, in row-major order. */
   s->at = take(f, s->t->numel, p->compute);
-  s->trans = false;
-  s->ld = s->cols;
+  s->trans = s->flipped;
+  s->ld = s->flipped ? s->rows : s->cols;
+  if (s->ld == 0) s->ld = 1;
   int64_t step = s->rows * s->cols;
   const int lead = s->t->ndim - 2;
   for (int d = lead - 1; d >= 0; d--) {
@@ -184,13 +186,15 @@ static void integer_product(const mt_products *p, const operands *o, uint64_t al
   const uint64_t *a = (const uint64_t *)o->a, *b = (const uint64_t *)o->b;
   const uint64_t *bias = (const uint64_t *)o->bias;
   uint64_t *c = (uint64_t *)o->c;
+  const int64_t ai = p->a.trans ? 1 : p->a.ld, aq = p->a.trans ? p->a.ld : 1;
+  const int64_t bq = p->b.trans ? 1 : p->b.ld, bj = p->b.trans ? p->b.ld : 1;
   for (int64_t i = 0; i < p->m; i++) {
     uint64_t *row = c + i * p->c.ld;
     for (int64_t j = 0; j < p->n; j++) row[j] = (beta ? beta * row[j] : 0) + (bias ? bias[j] : 0);
     for (int64_t q = 0; q < p->k; q++) {
-      const uint64_t x = alpha * a[i * p->a.ld + q];
-      const uint64_t *y = b + q * p->b.ld;
-      for (int64_t j = 0; j < p->n; j++) row[j] += x * y[j];
+      const uint64_t x = alpha * a[i * ai + q * aq];
+      const uint64_t *y = b + q * bq;
+      for (int64_t j = 0; j < p->n; j++) row[j] += x * y[j * bj];
     }
   }
 }

@@ -119,18 +119,9 @@ static void spread(char *lanes, int dtype, const mt_arg *a, int64_t n) {
 
 /* ---- which loop ---- */
 
-static int no_float_alpha(const mt_frame *f, const mt_arg *alpha, int dtype) {
-  if (!f) return MT_OK;
-  if (alpha->kind == MT_FLOAT && !mt__is_float(dtype))
-    return mt__op_fail(f, MT_ERR_DTYPE,
-                       "For integral input tensors, argument alpha must not be a floating point "
-                       "number.");
-  return MT_OK;
-}
-
 static int pick_add(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                     int *kernel) {
-  MT_TRY(no_float_alpha(f, &args[2], dtype));
+  (void)f, (void)args;
   *kernel = p->f[0] == 1 ? MT_PW_add_plain : MT_PW_add_scaled;
   if (dtype == MT_BOOL) *kernel = MT_PW_logical_or;
   return MT_OK;
@@ -138,7 +129,7 @@ static int pick_add(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_para
 
 static int pick_sub(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                     int *kernel) {
-  MT_TRY(no_float_alpha(f, &args[2], dtype));
+  (void)args;
   if (f && dtype == MT_BOOL)
     return mt__op_fail(f, MT_ERR_DTYPE,
                        "Subtraction, the `-` operator, with two bool tensors is not supported. Use "
@@ -383,6 +374,12 @@ static int infer(mt_frame *f) {
         dtype = MT_INT64; /* a comparison with what the dtype cannot hold */
       }
       if (n == 2) MT_TRY(check_divisor(f, kernel, operand[1]));
+      for (int i = row->nin; i < f->op->nparams; i++)
+        if (f->args[i].kind == MT_FLOAT)
+          return mt__op_fail(f, MT_ERR_DTYPE,
+                             "For integral input tensors, argument %s must not be a floating point "
+                             "number.",
+                             f->op->params[i].name);
     }
   } else if (cls == MT_PWC_BITS) {
     return mt__op_fail(f, MT_ERR_DTYPE, "not implemented for dtype %s", mt_dtype_name(dtype));
@@ -635,7 +632,7 @@ const mt_opdef mt__ops_pointwise[] = {
      .dtypes = MT_D(MT_BOOL),
      .flags = MT_OP_MIXED_DEVICE,
      .samples = "{b(3,4), f(3,4), f(3,4)}, {b(3,4), f(4), 0.5}, {b(3,1), 2, f(1,4)}, "
-                "{b(3,4), 1, 0}, {b(), f(), f()}, {b(3,4), i(3,4), i(4)}"},
+                "{b(3,4), 1.5, 0.5}, {b(), f(), f()}, {b(3,4), i(3,4), i(4)}"},
     {.sig = MT_SIG("masked_fill(Tensor self, Tensor mask, Operand value) -> Tensor"),
      .doc = "value where mask is true, self elsewhere.",
      .infer = masked_fill_infer,
@@ -644,7 +641,7 @@ const mt_opdef mt__ops_pointwise[] = {
      .saves = "self:mask value:mask",
      .dtypes = MT_D_ALL,
      .flags = MT_OP_INPLACE | MT_OP_MIXED_DEVICE,
-     .samples = "{f(3,4), b(3,4), 2}, {f(3,4), b(4), f()}, {f(3,4), b(3,1), -inf}, {i(3,4), "
+     .samples = "{f(3,4), b(3,4), 2}, {f(3,4), b(4), f()}, {f(3,4), b(3,1), -3}, {i(3,4), "
                 "b(3,4), 7}, {f(), b(), 1}"},
     {.sig = MT_SIG("_pointwise_backward(Tensor grad, Operand? a, Operand? b, Operand? c, "
                    "Tensor? y, int kernel, int which, Scalar p0, Scalar p1) -> Tensor"),

@@ -247,7 +247,7 @@ int mt__pw_by_ops(mt_tensor **out, int kernel, int k, mt_tensor *g, const mt_arg
   int status = e.status;
   if (status == MT_OK) {
     if (is_tensor(r)) *out = mt_retain(r.u.t);
-    else status = mt__zeros_like(out, g); /* the only number that a whole derivative can be */
+    else status = mt_mul(out, mt__arg_t(g), mt__arg_f(0)); /* 0: no other number is a gradient */
   }
   for (int i = 0; i < e.n; i++) mt_release(e.made[i]);
   return status;
@@ -267,7 +267,9 @@ static int derivative(mt_tensor **out, mt_vjp *v, int kernel, int k, const mt_ar
                       const mt_pw_params *p) {
   mt_tensor *g = v->g[0];
   switch (mt__pw_info[kernel].kind[k]) {
-  case MT_PWD_ZERO: return mt__zeros_like(out, operands[k].u.t);
+  case MT_PWD_ZERO:
+    if (!mt_grad_enabled()) return mt__zeros_like(out, operands[k].u.t);
+    return mt_mul(out, mt__arg_t(g), mt__arg_f(0)); /* zero, and a function of g */
   case MT_PWD_PASS: *out = mt_retain(g); return MT_OK;
   case MT_PWD_FUSED:
     if (!mt_grad_enabled()) return fused(out, kernel, k, g, operands, v->outs[0], p);

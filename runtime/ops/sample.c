@@ -12,19 +12,15 @@
 
 /* ---- randperm ----
  *
- * Every number gets a 64-bit key (two words of its place) and numbers are sorted by key, equal
- * keys by number: any stable sort gives the same bits. Here: numbers go to at most 1,024 buckets
- * by the top bits of their keys; a bucket that is still large is divided once more, by the bits
- * that follow; what is left, about eight numbers, is sorted by insertion. */
+ * Number i (from 0) gets the 64 bits of its two words, the low ones of which are replaced by i
+ * itself, as many as n - 1 needs; the order of these keys is the permutation. So any sort of plain
+ * 64-bit keys gives the same bits. Here: keys go to at most 1,024 buckets by their top bits; a
+ * bucket that is still large is divided once more, by the bits that follow; what is left, a few
+ * keys, is sorted by insertion. */
 
-typedef struct keyed {
-  uint64_t key;
-  int64_t number;
-} keyed;
+enum { TOP_BITS = 10, MORE_BITS = 9, FEW = 4 };
 
-enum { TOP_BITS = 10, MORE_BITS = 9, FEW = 8 };
-
-/* Bits that divide n numbers into buckets of about FEW. */
+/* Bits that divide n keys into buckets of about FEW. */
 static int bucket_bits(int64_t n, int most) {
   int bits = 0;
   while (bits < most && n / FEW >> bits > 0) bits++;
@@ -39,50 +35,54 @@ static int randperm_infer(mt_frame *f) {
   static const int64_t most[MT_NDTYPES] = {
       1, 255, INT8_MAX, INT16_MAX, INT32_MAX, INT64_MAX, 2048, 256, 1 << 24, 1ll << 53};
   int dtype = f->out[0]->dtype;
-  if (n > most[dtype])
+  if (n > most[dtype] || n > INT32_MAX)
     return mt__op_fail(f, MT_ERR_VALUE, "n is too large for result tensor type: %s",
                        mt_dtype_name(dtype));
-  f->work_bytes = 2 * (size_t)n * sizeof(keyed) + 64;
+  f->work_bytes = 2 * (size_t)n * sizeof(uint64_t) + 64;
   return MT_OK;
 }
 
-static void sort_few(keyed *e, int64_t n) {
+static void sort_few(uint64_t *e, int64_t n) {
   for (int64_t i = 1; i < n; i++) {
-    keyed k = e[i];
+    uint64_t k = e[i];
     int64_t at = i;
-    for (; at > 0 && e[at - 1].key > k.key; at--) e[at] = e[at - 1];
+    for (; at > 0 && e[at - 1] > k; at--) e[at] = e[at - 1];
     e[at] = k;
   }
 }
 
-/* Stable, by `bits` bits of the key below the top `skip`; end[b] is where bucket b ends. */
-static void divide(keyed *to, const keyed *from, int64_t n, int skip, int bits, int64_t *end) {
-  int64_t sum = 0;
+/* By `bits` bits below the top `skip`; end[b] is where bucket b ends. */
+static void divide(uint64_t *to, const uint64_t *from, int64_t n, int skip, int bits,
+                   uint32_t *end) {
+  uint32_t sum = 0;
+  int shift = 64 - bits;
   memset(end, 0, sizeof *end << bits);
-  for (int64_t i = 0; i < n; i++) end[from[i].key << skip >> (64 - bits)]++;
+  for (int64_t i = 0; i < n; i++) end[from[i] << skip >> shift]++;
   for (int64_t b = 0; b < 1ll << bits; b++) {
-    int64_t count = end[b];
+    uint32_t count = end[b];
     end[b] = sum;
     sum += count;
   }
-  for (int64_t i = 0; i < n; i++) to[end[from[i].key << skip >> (64 - bits)]++] = from[i];
+  for (int64_t i = 0; i < n; i++) to[end[from[i] << skip >> shift]++] = from[i];
 }
 
 typedef struct perm {
-  keyed *entry, *other; /* n each */
-  int64_t end[1 << TOP_BITS];
+  uint64_t *keys, *other; /* n each */
+  uint32_t end[1 << TOP_BITS];
   int top;
+  uint64_t mask; /* the bits that hold the number */
   const mt_tensor *out;
 } perm;
 
-/* Sorts the buckets begin..end-1, which lie in p->entry, and writes their numbers. */
+/* Sorts the buckets begin..end-1, which lie in p->keys, and writes their numbers. */
 static void sort_buckets(void *ctx, int64_t begin, int64_t end) {
   const perm *p = ctx;
-  int64_t inner[1 << MORE_BITS];
+  uint32_t inner[1 << MORE_BITS];
+  int esize = mt__esize(p->out->dtype);
   for (int64_t b = begin; b < end; b++) {
     int64_t first = b ? p->end[b - 1] : 0, n = p->end[b] - first;
-    keyed *e = p->entry + first;
-    int bits = n > 8 * FEW ? bucket_bits(n, MORE_BITS) : 0;
+    uint64_t *e = p->keys + first;
+    int bits = n > 4 * FEW ? bucket_bits(n, MORE_BITS) : 0;
     if (bits) {
       divide(p->other + first, e, n, p->top, bits, inner);
       e = p->other + first;
@@ -90,27 +90,29 @@ static void sort_buckets(void *ctx, int64_t begin, int64_t end) {
     } else {
       sort_few(e, n);
     }
-    mt__convert(mt__ptr(p->out) + first * mt__esize(p->out->dtype), p->out->dtype, 1,
-                (const char *)&e[0].number, MT_INT64, 2, n);
+    for (int64_t i = 0; i < n; i++) e[i] = (e[i] & p->mask) + 1;
+    mt__convert(mt__ptr(p->out) + first * esize, p->out->dtype, 1, (const char *)e, MT_INT64, 1, n);
   }
 }
 
 static int randperm_run(mt_frame *f) {
   int64_t n = f->args[0].u.i;
   uint32_t w[MT_DRAW_WORDS] __attribute__((aligned(64)));
-  perm p = {.entry = f->work, .other = (keyed *)f->work + n, .top = bucket_bits(n, TOP_BITS),
+  perm p = {.keys = f->work, .other = (uint64_t *)f->work + n, .top = bucket_bits(n, TOP_BITS),
             .out = f->out[0]};
   if (n == 0) return MT_OK;
+  while (p.mask < (uint64_t)n - 1) p.mask = p.mask << 1 | 1;
   for (int64_t i = 0; i < n; i += MT_DRAW) {
     int64_t m = n - i < MT_DRAW ? n - i : MT_DRAW;
     mt__draw_words(w, f->seed, f->stream, i, m, 2);
-    for (int64_t k = 0; k < m; k++) p.other[i + k] = (keyed){mt__two_words(w + 2 * k), i + k + 1};
+    for (int64_t k = 0; k < m; k++)
+      p.other[i + k] = (mt__two_words(w + 2 * k) & ~p.mask) | (uint64_t)(i + k);
   }
   if (p.top == 0) {
-    memcpy(p.entry, p.other, (size_t)n * sizeof *p.entry);
-    p.end[0] = n;
+    memcpy(p.keys, p.other, (size_t)n * sizeof *p.keys);
+    p.end[0] = (uint32_t)n;
   } else {
-    divide(p.entry, p.other, n, 0, p.top, p.end);
+    divide(p.keys, p.other, n, 0, p.top, p.end);
   }
   return mt__parallel_range(1ll << p.top, 16, sort_buckets, &p);
 }
@@ -120,6 +122,11 @@ static int randperm_run(mt_frame *f) {
  * With replacement: draw k of row r is a point of the row's cumulative sums. Without: category j
  * of row r gets an exponential variable of rate p (word place r * categories + j), and those
  * that come first are taken, in order. */
+
+typedef struct arrival {
+  double time;
+  int64_t j;
+} arrival;
 
 static int multinomial_infer(mt_frame *f) {
   const mt_tensor *self = mt__t(f, 0);
@@ -136,7 +143,7 @@ static int multinomial_infer(mt_frame *f) {
                        "cannot sample num_samples > %lld categories without replacement, got %lld",
                        (long long)n, (long long)k);
   if (n == 0) return mt__op_fail(f, MT_ERR_VALUE, "there are no categories");
-  f->work_bytes = (size_t)rows * (size_t)n * sizeof(keyed) + 64;
+  f->work_bytes = (size_t)rows * (size_t)n * sizeof(arrival) + 64;
   int64_t sizes[2] = {rows, k};
   return mt__out(f, 0, MT_INT64, self->device, self->ndim, self->ndim == 2 ? sizes : sizes + 1);
 }
@@ -190,11 +197,6 @@ static void draw_with(multi *m, int64_t row, int64_t *out) {
     out[i] = lo + 1;
   }
 }
-
-typedef struct arrival {
-  double time;
-  int64_t j;
-} arrival;
 
 static bool later(const arrival *a, const arrival *b) {
   return a->time > b->time || (a->time == b->time && a->j > b->j);

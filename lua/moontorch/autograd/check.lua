@@ -54,7 +54,7 @@ local function numerical(fn, inputs, n, k, eps, count)
   local copies = {}
   for i = 1, n do copies[i] = inputs[i] end
   local function evaluate(e, delta)
-    local moved = x:detach():clone()
+    local moved = core.ops.empty(x:size(), {dtype = x.dtype}):copy_(x:detach())
     moved:view(-1):narrow(1, e, 1):add_(delta)
     copies[k] = moved
     local values = {}
@@ -76,7 +76,7 @@ end
 local function analytical(y, x)
   local columns = {}
   for j = 1, y:numel() do
-    local v = core.ops.zeros_like(y):detach()
+    local v = core.ops.zeros(y:size(), {dtype = y.dtype})
     v:view(-1):narrow(1, j, 1):fill_(1)
     local g = core.autograd_grad({y}, {x},
       {grad_outputs = {v}, retain_graph = true, allow_unused = true})[1]

@@ -16,7 +16,7 @@ end
 
 return setmetatable({}, {
   __index = function(self, name)
-    local op = core.ops[name]
+    local op = core.ops[name] or core.inplace[name]
     if op and (shared[name] or core.op_info(name).functional) then
       rawset(self, name, op)
       return op

@@ -12,6 +12,7 @@
 -- after it was assigned. What walks the tree of modules is in nn/walk.lua, state_dict in
 -- nn/state.lua; both add their methods to this class.
 
+local args = require "moontorch.args"
 local class = require "moontorch.class"
 local core = require "moontorch.core"
 local fail = require "moontorch.fail"
@@ -211,17 +212,16 @@ function Module:register_parameter(name, value)
   self[name] = value
 end
 
+local read_buffer = args.signature("register_buffer(any name, tensor? tensor, "
+  .. "bool persistent=true)")
+
 --- Registers a buffer: state that is no parameter. persistent = false keeps it out of state_dict.
----@param name string
----@param value torch.Tensor|nil
----@param options? {persistent: boolean}
-function Module:register_buffer(name, value, options)
+---@param ... any name, tensor, persistent = true
+function Module:register_buffer(...)
+  local name, value, persistent = read_buffer(...)
   name = check_name(self, "register_buffer", name)
-  if value ~= nil then
-    if not is_tensor(value) then fail("register_buffer: '%s' must be a tensor or nil", name) end
-    self[name] = parameter.Buffer(value)
-  end
-  if options and options.persistent == false then
+  if value ~= nil then self[name] = parameter.Buffer(value) end
+  if not persistent then
     if not self._hidden then rawset(self, "_hidden", {}) end
     self._hidden[name] = true
   end

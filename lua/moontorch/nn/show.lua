@@ -55,26 +55,36 @@ end
 
 -- ---- module paths ----
 
+-- What the sources of the library begin with.
+local library = debug.getinfo(1, "S").source:match("^(.*)nn/show%.lua$") or "?"
+
+-- The last of the names 1, 2, ... given by get(place) whose value is `value`.
+local function name_of(value, get)
+  local found
+  for i = 1, 200 do
+    local name, held = get(i)
+    if not name then break end
+    if rawequal(held, value) and name:match("^[%a_]") and name ~= "self" then found = name end
+  end
+  return found
+end
+
 -- The name of a local variable or upvalue of the user's that holds `value`, from the innermost
 -- frame outwards; nil when there is none.
 local function variable_name(value)
   local level = 2
   while true do
-    local info = debug.getinfo(level, "f")
+    local info = debug.getinfo(level, "fS")
     if not info then return nil end
-    local found
-    for i = 1, 200 do
-      local name, held = debug.getlocal(level, i)
-      if not name then break end
-      if rawequal(held, value) and name:match("^[%a_]") and name ~= "self" then found = name end
+    if info.what ~= "C" and info.source:sub(1, #library) ~= library then
+      -- two levels further up: name_of and the function that it calls stand between
+      local found = name_of(value, function(i)
+        local name, held = debug.getlocal(level + 2, i)
+        return name, held
+      end)
+      found = found or name_of(value, function(i) return debug.getupvalue(info.func, i) end)
+      if found then return found end
     end
-    for i = 1, 60 do
-      if found then break end
-      local name, held = debug.getupvalue(info.func, i)
-      if not name then break end
-      if rawequal(held, value) and name:match("^[%a_]") and name ~= "self" then found = name end
-    end
-    if found then return found end
     level = level + 1
   end
 end
@@ -98,7 +108,11 @@ end
 ---@return string
 local function module_path(modules, name)
   local root, last = modules[1], modules[#modules]
-  local path = name or variable_name(root) or root:short_name()
+  local path = name or variable_name(root)
+  if path == nil then
+    if root == last then return ("in %s: "):format(described(root)) end
+    path = root:short_name()
+  end
   local parent = root
   for i = 2, #modules do
     local module = modules[i]

@@ -33,10 +33,10 @@ end
 local read_state_dict = args.signature "state_dict(*, string? layout)"
 
 --- The state: name -> tensor. The tensors share the module's memory and record nothing.
----@param options? {layout: string}
+---@param ... any {layout = "pytorch"}
 ---@return table<string, torch.Tensor>
-function Module:state_dict(options)
-  local pytorch = check_layout("state_dict", (read_state_dict(options)))
+function Module:state_dict(...)
+  local pytorch = check_layout("state_dict", (read_state_dict(...)))
   local state = {}
   for _, entry in ipairs(entries(self, pytorch)) do state[entry[1]] = entry[2]:detach() end
   return state
