@@ -322,3 +322,50 @@ struct mtc_pair {
   int64_t at;
 };
 int mtc_sort_pairs(mtc_pair *pairs, int64_t lanes, int64_t n, cudaStream_t stream);
+
+// Matrices of a product; strides in elements, `batch` from one matrix to the next (0: the same).
+struct mtc_matrix {
+  char *p;
+  int dtype;
+  int64_t row, col, batch;
+};
+// c (m x n) = alpha a (m x k) b (k x n) + beta c for each of `batch`; beta 0 never reads c. Floating
+// point products are cuBLAS' where the matrices lie well, others a kernel of our own. (matmul.cu)
+int mtc_product(int device, int64_t m, int64_t n, int64_t k, int64_t batch, const mtc_matrix &a,
+                const mtc_matrix &b, const mtc_matrix &c, const mt_arg &alpha, const mt_arg &beta);
+static inline mt_arg mtc_number(int64_t i) {
+  mt_arg a;
+  memset(&a, 0, sizeof a);
+  a.kind = MT_INT;
+  a.u.i = i;
+  return a;
+}
+// A row-major tensor in scratch memory with t's sizes and, unless dtype says otherwise, dtype.
+struct mtc_plain {
+  mt_tensor t;
+  mt_storage storage;
+  mtc_scratch scratch;
+  int make(const mt_tensor *like, int dtype) {
+    int64_t step = 1;
+    memset(&t, 0, sizeof t);
+    memset(&storage, 0, sizeof storage);
+    t.dtype = (uint8_t)dtype;
+    t.ndim = like->ndim;
+    t.device = like->device;
+    t.numel = like->numel;
+    t.flags = MT_T_CONTIGUOUS;
+    t.storage = &storage;
+    for (int d = like->ndim - 1; d >= 0; d--) {
+      t.sizes[d] = like->sizes[d];
+      t.strides[d] = step;
+      step *= like->sizes[d] > 1 ? like->sizes[d] : 1;
+    }
+    MTC_TRY(scratch.take(like->device, like->numel * mt__esize(dtype)));
+    storage.data = scratch.p;
+    return MT_OK;
+  }
+  int copy(const mt_tensor *of) {
+    MTC_TRY(make(of, of->dtype));
+    return mtc_copy_tensor(&t, of);
+  }
+};

@@ -129,7 +129,14 @@ static int check_written(const call *c, mt_tensor *t) {
 
 static int gather_slots(call *c) {
   const mt_op *op = c->f.op;
-  c->slots = c->small;
+  if (op->nslots >= 0 && op->nslots <= SMALL) { /* no lists: the usual case */
+    c->nslots = op->nslots;
+    for (int i = 0; i < op->nslots; i++) {
+      const mt_arg *a = &c->f.args[op->slot_param[i]];
+      c->small[i] = a->kind == MT_TENSOR ? a->u.t : NULL;
+    }
+    return MT_OK;
+  }
   c->nslots = mt__slots_of(op, c->f.args, c->small, SMALL);
   if (c->nslots > SMALL) {
     c->slots = mt__malloc((size_t)c->nslots * sizeof *c->slots);
@@ -425,17 +432,40 @@ static void explain(const mt_op *op, const mt_arg *args, int status) {
 
 /* ---- the forms ---- */
 
+/* Field by field: clearing the whole struct costs more than a small kernel. */
+static inline void begin(call *c, const mt_op *op, int form, mt_arg *args, mt_tensor *given) {
+  mt_frame *f = &c->f;
+  f->op = op;
+  f->form = form;
+  f->args = args;
+  f->nout = op->nout;
+  for (int k = 0; k < MT_MAX_OUT; k++) f->out[k] = NULL;
+  f->work_bytes = 0;
+  f->work = NULL;
+  f->random = false;
+  f->seed = f->stream = 0;
+  f->gen = NULL;
+  f->list = NULL;
+  memset(f->priv, 0, sizeof f->priv);
+  f->compute = -1;
+  c->slots = c->small;
+  c->nslots = 0;
+  c->record = c->took = false;
+  c->device = MT_CPU;
+  c->target = NULL;
+  c->given = given;
+  c->node = c->base_node = NULL;
+  c->step = NULL;
+  c->plain = NULL;
+  c->copies = NULL;
+  c->ncopies = 0;
+}
+
 /* given: see can_take; *took tells whether out[0] lies in its memory. */
 static int call_primitive(const mt_op *op, int form, mt_arg *args, mt_tensor **out,
                           mt_tensor *given, bool *took) {
   call c;
-  memset(&c, 0, offsetof(call, plain_small));
-  c.f.op = op;
-  c.f.form = form;
-  c.f.args = args;
-  c.f.nout = op->nout;
-  c.f.compute = -1;
-  c.given = given;
+  begin(&c, op, form, args, given);
   int status = check(&c);
   if (status == MT_OK) status = op->def.infer(&c.f);
   mt_tensor *result = NULL; /* the description that infer made, where the target is used instead */

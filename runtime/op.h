@@ -180,6 +180,8 @@ struct mt_op {
   bool returns_self;     /* "-> Tensor!" */
   int first_written;     /* parameter number of the Tensor! or -1 */
   int requires_grad_param;
+  int nslots;            /* tensor slots; -1: a list makes their number vary */
+  uint8_t slot_param[MT_MAX_PARAMS]; /* the parameter of each slot */
   uint32_t save_args[MT_MAX_PARAMS]; /* [param]: bits of params that its derivative needs */
   uint32_t save_outs[MT_MAX_PARAMS]; /* [param]: bits of outputs that it needs */
 };

@@ -275,6 +275,9 @@ static bool parse(mt_op *op) {
     if (q->optional && !q->has_default) q->def = mt__arg_none();
     q->keyword_only = keyword_only;
     if (q->written && op->first_written < 0) op->first_written = op->nparams;
+    if (q->type == MT_P_TENSORS) op->nslots = -1;
+    else if ((q->type == MT_P_TENSOR || q->type == MT_P_OPERAND) && op->nslots >= 0)
+      op->slot_param[op->nslots++] = (uint8_t)op->nparams;
     if (strcmp(q->name, "requires_grad") == 0) op->requires_grad_param = op->nparams;
     op->nparams++;
     if (!keyword_only) op->npositional = op->nparams;

@@ -325,7 +325,17 @@ static int check_divisor(const mt_frame *f, int kernel, const mt_arg *divisor) {
   return mt__op_fail(f, MT_ERR_VALUE, "ZeroDivisionError: integer division or modulo by zero");
 }
 
-static int infer(mt_frame *f) {
+static int choose(mt_frame *f, const mt_pw_row *row, int dtype, int *kernel) {
+  mt_pw_params *p = (mt_pw_params *)(void *)&f->priv[2];
+  if (f->op->nparams > row->nin) mt__pw_fill_params(p, f->op, f->args, row->nin);
+  *kernel = row->kernel;
+  return row->pick ? row->pick(f, f->args, dtype, p, kernel) : MT_OK;
+}
+
+static bool is_test(int cls) { return cls == MT_PWC_TEST || cls == MT_PWC_FTEST; }
+
+/* Any operands. */
+static int infer_any(mt_frame *f) {
   const mt_pw_row *row = f->op->def.extra;
   mt_tensor *t[3], *shape = NULL; /* of the first operand that has dimensions */
   const mt_arg *operand[3];
@@ -353,10 +363,8 @@ static int infer(mt_frame *f) {
   /* A number changes the dtype only across categories. */
   if (!one_dtype || !(n == nt || mt__is_float(dtype) || (numbers_are_ints && dtype != MT_BOOL)))
     dtype = mt__result_type(row->nin, f->args);
-  mt_pw_params *p = (mt_pw_params *)(void *)&f->priv[2];
-  mt__pw_fill_params(p, f->op, f->args, row->nin);
-  int kernel = row->kernel;
-  if (row->pick) MT_TRY(row->pick(f, f->args, dtype, p, &kernel));
+  int kernel;
+  MT_TRY(choose(f, row, dtype, &kernel));
   int cls = mt__pw_info[kernel].cls;
   if (!mt__is_float(dtype)) {
     if (cls == MT_PWC_FLOAT || cls == MT_PWC_FTEST) {
@@ -390,7 +398,7 @@ static int infer(mt_frame *f) {
   f->compute = dtype;
   f->priv[0] = (uint64_t)kernel;
   f->priv[1] = (uint64_t)(uintptr_t)loop;
-  int out = cls == MT_PWC_TEST || cls == MT_PWC_FTEST ? MT_BOOL : dtype;
+  int out = is_test(cls) ? MT_BOOL : dtype;
   int device = t[0]->device;
   for (int i = 1; i < nt; i++)
     if (t[i]->device != MT_CPU) device = t[i]->device;
@@ -399,6 +407,30 @@ static int infer(mt_frame *f) {
     return mt__out(f, 0, out, device, shape->ndim, shape->sizes);
   }
   return describe(f, out, nt, t, device);
+}
+
+/* One or two operands of one shape and one dtype that loops know, without gaps; the second may be
+ * a number. All else takes infer_any, which gives the same for these. */
+static int infer(mt_frame *f) {
+  const mt_pw_row *row = f->op->def.extra;
+  const mt_arg *x = &f->args[0], *y = &f->args[row->nin - 1];
+  if (row->nin > 2 || x->kind != MT_TENSOR) return infer_any(f);
+  const mt_tensor *a = x->u.t, *b = a;
+  if (y->kind == MT_TENSOR) b = y->u.t;
+  else if (y->kind != MT_FLOAT && y->kind != MT_INT) return infer_any(f);
+  int dtype = a->dtype;
+  if (dtype < MT_FLOAT32 || b->dtype != dtype || !(a->flags & b->flags & MT_T_CONTIGUOUS) ||
+      a->device != b->device || (a != b && !same_shape(a, b)))
+    return infer_any(f);
+  int kernel;
+  MT_TRY(choose(f, row, dtype, &kernel));
+  int cls = mt__pw_info[kernel].cls;
+  if (cls == MT_PWC_BITS) return infer_any(f);
+  f->compute = dtype;
+  f->priv[0] = (uint64_t)kernel | SHORT;
+  f->priv[1] =
+      (uint64_t)(uintptr_t)mt__kern_pointwise()->forward[kernel][dtype - MT_FLOAT32];
+  return mt__out(f, 0, is_test(cls) ? MT_BOOL : dtype, a->device, a->ndim, a->sizes);
 }
 
 /* ---- run ---- */
@@ -432,32 +464,36 @@ static int run_over(mt_frame *f, int n, const mt_arg *const *operand, const uint
   return mt__map(&it, &m);
 }
 
+/* Contiguous operands and not so many elements that threads would help: the loop at once. */
+static int run_short(mt_frame *f, int n, const mt_arg *const *operand, mt_loop loop, int dtype) {
+  const mt_tensor *out = f->out[0];
+  int64_t numel = out->numel;
+  char lanes[5][MT_LANES * 8] __attribute__((aligned(64)));
+  const void *in[5];
+  int64_t step[5];
+  for (int k = 0; k < n; k++) {
+    const mt_tensor *t = operand[k]->kind == MT_TENSOR ? operand[k]->u.t : NULL;
+    step[k] = t && (t->ndim > 0 || (out->ndim == 0 && t->dtype == dtype));
+    in[k] = step[k] ? (void *)mt__ptr(t) : lanes[k];
+    if (!step[k]) spread(lanes[k], dtype, operand[k], numel < MT_LANES ? numel : MT_LANES);
+  }
+  if (numel) loop(mt__ptr(out), in, step, numel, mt__pw_params_of(f));
+  return MT_OK;
+}
+
 static int run(mt_frame *f) {
   const mt_pw_row *row = f->op->def.extra;
-  const mt_pw_params *p = mt__pw_params_of(f);
   mt_loop loop = (mt_loop)(uintptr_t)f->priv[1];
-  int64_t numel = f->out[0]->numel;
-  int kernel = mt__pw_kernel(f), dtype = loop_dtype(f->compute), n = 0;
-  const mt_pw_info *info = &mt__pw_info[kernel];
+  const mt_pw_info *info = &mt__pw_info[mt__pw_kernel(f)];
+  int dtype = loop_dtype(f->compute), n = 0;
   const mt_arg *operand[3];
   for (int i = 0; i < row->nin; i++)
     if (f->args[i].kind != MT_NONE) operand[n++] = &f->args[i];
-  if ((f->priv[0] & SHORT) && numel <= info->grain) {
-    char lanes[3][MT_LANES * 8] __attribute__((aligned(64)));
-    const void *in[3];
-    int64_t step[3];
-    for (int k = 0; k < n; k++) {
-      const mt_tensor *t = operand[k]->kind == MT_TENSOR ? operand[k]->u.t : NULL;
-      step[k] = t && (t->ndim > 0 || (f->out[0]->ndim == 0 && t->dtype == dtype));
-      in[k] = step[k] ? (void *)mt__ptr(t) : lanes[k];
-      if (!step[k]) spread(lanes[k], dtype, operand[k], numel < MT_LANES ? numel : MT_LANES);
-    }
-    if (numel) loop(mt__ptr(f->out[0]), in, step, numel, p);
-    return MT_OK;
-  }
+  if ((f->priv[0] & SHORT) && f->out[0]->numel <= info->grain)
+    return run_short(f, n, operand, loop, dtype);
   const uint8_t want[3] = {(uint8_t)dtype, (uint8_t)dtype, (uint8_t)dtype};
-  bool test = info->cls == MT_PWC_TEST || info->cls == MT_PWC_FTEST;
-  return run_over(f, n, operand, want, (uint8_t)(test ? MT_BOOL : dtype), loop, p, info->grain);
+  return run_over(f, n, operand, want, (uint8_t)(is_test(info->cls) ? MT_BOOL : dtype), loop,
+                  mt__pw_params_of(f), info->grain);
 }
 
 /* ---- fused derivatives ---- */
@@ -489,28 +525,17 @@ static int backward_infer(mt_frame *f) {
 }
 
 static int backward_run(mt_frame *f) {
-  const mt_pw_params *p = mt__pw_params_of(f);
   mt_loop loop = (mt_loop)(uintptr_t)f->priv[1];
   int dtype = loop_dtype(f->compute), n = 0;
-  int64_t numel = f->out[0]->numel, grain = mt__pw_info[mt__pw_kernel(f)].grain;
+  int64_t grain = mt__pw_info[mt__pw_kernel(f)].grain;
   const mt_arg *operand[5];
   for (int k = 0; k < 5; k++)
     if (f->args[k].kind != MT_NONE) operand[n++] = &f->args[k];
-  if ((f->priv[0] & SHORT) && numel <= grain) {
-    char lanes[5][MT_LANES * 8] __attribute__((aligned(64)));
-    const void *in[5];
-    int64_t step[5];
-    for (int k = 0; k < n; k++) {
-      step[k] = operand[k]->kind == MT_TENSOR;
-      in[k] = step[k] ? (void *)mt__ptr(operand[k]->u.t) : lanes[k];
-      if (!step[k]) spread(lanes[k], dtype, operand[k], numel < MT_LANES ? numel : MT_LANES);
-    }
-    if (numel) loop(mt__ptr(f->out[0]), in, step, numel, p);
-    return MT_OK;
-  }
+  if ((f->priv[0] & SHORT) && f->out[0]->numel <= grain)
+    return run_short(f, n, operand, loop, dtype);
   uint8_t want[5];
   memset(want, dtype, sizeof want);
-  return run_over(f, n, operand, want, (uint8_t)dtype, loop, p, grain);
+  return run_over(f, n, operand, want, (uint8_t)dtype, loop, mt__pw_params_of(f), grain);
 }
 
 /* ---- where and masked_fill: by element size ---- */
