@@ -375,8 +375,9 @@ void mtb_check_callable(lua_State *L, int idx, const char *who);
 
 /* ---- node.c, backward.c, function.c ---- */
 
-/* Keeps the value on top of the stack for a new token (pops it); its id. */
-int64_t mtb_token_value(lua_State *L, mtb_state *st);
+/* A new token for the value on top of the stack, which is popped and kept until the token's
+ * last reference goes; the guard gives back the caller's own. */
+mt_token *mtb_new_token(lua_State *L, mtb_state *st, mtb_guard *g);
 void mtb_push_token(lua_State *L, const mtb_state *st, int64_t id);
 /* Forgets what belonged to tokens that died. */
 void mtb_drop_tokens(lua_State *L, mtb_state *st);

@@ -389,9 +389,9 @@ static int from_blob(lua_State *L) {
   lua_rawseti(L, -2, 1);
   lua_pushvalue(L, 4);
   lua_rawseti(L, -2, 2);
-  int64_t id = mtb_token_value(L, st);
-  mt_token *token = NULL;
-  MTB_CHECK_MEMORY(L, st, mt_token_new(&token, id));
+  MTB_GUARD g = {.undo = NULL};
+  mt_token *token = mtb_new_token(L, st, &g);
+  g.undo = NULL; /* from_blob takes it, whatever happens */
   MTB_CHECK(L, mt_from_blob(&h->t, p, dtype, n, sizes, drop_owner, token));
   return 1;
 }

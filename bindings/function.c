@@ -227,15 +227,19 @@ static void make_node(lua_State *L, mtb_state *st, fields *f, int ctx, int outs,
   lua_rawseti(L, -2, 2);
   lua_pushvalue(L, lua_upvalueindex(4));
   lua_rawseti(L, -2, 3);
-  int64_t id = mtb_token_value(L, st);
+  MTB_GUARD g = {.undo = NULL};
+  mt_token *token = mtb_new_token(L, st, &g);
   lua_rawgeti(L, ctx, SAVED);
   int list = lua_gettop(L);
+  lua_pushnil(L); /* an output saved there would hold its own node */
+  lua_rawseti(L, ctx, SAVED);
   mtb_arena_reset(st);
   size_t count = (size_t)(f->nslots + f->nfloat + f->nsaved);
   mt_tensor **in = mtb_arena_get(st, count * sizeof *in + 1);
   if (!in) mtb_error(L, "%s: out of memory", name);
+  char node_name[128]; /* as PyTorch names it */
+  snprintf(node_name, sizeof node_name, "%sBackward", name);
   mt_tensor **out = in + f->nslots, **save = out + f->nfloat;
-  mt_token *token = NULL;
   mt_node *node = NULL;
   int tries = 0, status;
   do {
@@ -249,15 +253,11 @@ static void make_node(lua_State *L, mtb_state *st, fields *f, int ctx, int outs,
       save[i] = lua_isnil(L, -1) ? NULL : mtb_check_tensor(L, -1, "save_for_backward");
       lua_pop(L, 1);
     }
-    status = mt_token_new(&token, id);
-    if (status == MT_OK) status = mt_node_custom(&node, name, token, ni, in, no, out);
+    status = mt_node_custom(&node, node_name, token, ni, in, no, out);
     if (status == MT_OK && f->nsaved) status = mt_node_save(node, f->nsaved, save);
     mt_node_release(node);
   } while (mtb_may_retry(L, st, status, &tries));
-  mt_token_release(token);
   if (status != MT_OK) mtb_raise(L, status);
-  lua_pushnil(L);
-  lua_rawseti(L, ctx, SAVED);
   lua_settop(L, top);
 }
 
@@ -358,9 +358,11 @@ void mtb_run_function(lua_State *L, mtb_state *st, mt_backward *b, mtb_guard *wa
   char name[80];
   luaL_checkstack(L, 16, NULL);
   mtb_push_token(L, st, mt_token_id(mt_backward_token(b)));
+  lua_rawgeti(L, entry, 3);
+  snprintf(name, sizeof name, "%s", lua_tostring(L, -1));
+  lua_pop(L, 1);
   lua_rawgeti(L, entry, 1);
   lua_rawgeti(L, ctx, LIKE);
-  snprintf(name, sizeof name, "%s", mt_node_name(mt_backward_node(b)));
   fields *f = check_ctx(L, ctx, name);
   luaL_checkstack(L, f->nin + f->nout + 16, name);
   mt_backward_grads(b, &grads);

@@ -14,16 +14,32 @@ const char mtb_tag_node = 0, mtb_tag_hook = 0;
 
 /* ---- tokens ---- */
 
-int64_t mtb_token_value(lua_State *L, mtb_state *st) {
-  mtb_drop_tokens(L, st);
-  int64_t id = ++st->last_token;
+static void set_entry(lua_State *L, const mtb_state *st, int64_t id) { /* pops the value */
   mtb_push_place(L, st, MTB_TOKENS);
   lua_insert(L, -2);
   lua_pushnumber(L, (lua_Number)id);
   lua_insert(L, -2);
   lua_rawset(L, -3);
   lua_pop(L, 1);
-  return id;
+}
+
+static void release_token(mtb_guard *g) { mt_token_release(g->p); }
+
+mt_token *mtb_new_token(lua_State *L, mtb_state *st, mtb_guard *g) {
+  mt_token *token = NULL;
+  mtb_drop_tokens(L, st);
+  int64_t id = ++st->last_token;
+  set_entry(L, st, id);
+  int tries = 0, status;
+  do status = mt_token_new(&token, id);
+  while (mtb_may_retry(L, st, status, &tries));
+  if (status != MT_OK) {
+    lua_pushnil(L);
+    set_entry(L, st, id);
+    mtb_raise(L, status);
+  }
+  *g = (mtb_guard){.undo = release_token, .st = st, .p = token};
+  return token;
 }
 
 void mtb_push_token(lua_State *L, const mtb_state *st, int64_t id) {
@@ -84,11 +100,14 @@ static int register_hook(lua_State *L) {
   mtb_push_place(L, st, MTB_META_WEAK);
   lua_setmetatable(L, -2);
   lua_setfield(L, -2, "x");
-  int64_t id = mtb_token_value(L, st);
-  mt_token *token = NULL;
-  MTB_CHECK_MEMORY(L, st, mt_token_new(&token, id));
-  int status = mt_hook_add(mtb_to_handle(L, 1)->t, token);
-  mt_token_release(token);
+  MTB_GUARD g = {.undo = NULL};
+  mt_token *token = mtb_new_token(L, st, &g);
+  int64_t id = mt_token_id(token);
+  int status, tries = 0;
+  do {
+    mtb_handle *h = mtb_to_handle(L, 1);
+    status = h->t ? mt_hook_add(h->t, token) : MT_OK;
+  } while (mtb_may_retry(L, st, status, &tries));
   if (status != MT_OK) mtb_raise(L, status);
   b->u.i = id;
   return 1;

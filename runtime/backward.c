@@ -32,7 +32,11 @@ typedef struct nodemap {
   size_t cap, n;
 } nodemap;
 
-enum stage { STAGE_HOOKS, STAGE_RUN, STAGE_ANSWERED };
+/* HOOKS: the hooks of its outputs; KEEP: who wants its gradient; RUN: its derivative; ANSWERED: the
+ * caller gave that; SEND: its inputs' gradients are on their way. A step that fails for want of memory may be
+ * repeated: it goes on where it was. */
+enum stage { STAGE_HOOKS, STAGE_KEEP, STAGE_RUN, STAGE_ANSWERED, STAGE_SEND };
+enum { SMALL = 16 };
 
 struct mt_backward {
   int flags;
@@ -48,8 +52,12 @@ struct mt_backward {
   int stage;
   int out;         /* STAGE_HOOKS: the output whose hooks are running */
   mt_token *hook;  /* the next hook to run */
+  int kept;        /* outputs whose tensor has had its retain_grad */
   mt_tensor **answer; /* gradients given by the caller for a node of its own */
   int nanswer;
+  mt_tensor **gin; /* gradients of the node's inputs */
+  int ngin, sent;  /* how many, and how many of them have been delivered */
+  mt_tensor *small_gin[SMALL];
 };
 
 /* ---- the map ---- */
@@ -312,51 +320,58 @@ static int accumulate(mt_node *n, mt_tensor **g) {
   return mt_clone(&leaf->grad, t);
 }
 
-/* Sends the gradients of a node's inputs on and lets go of what the node saved. */
-static int distribute(mt_backward *b, mt_node *n, mt_tensor **gin) {
-  int status = MT_OK;
-  for (int i = 0; i < n->nslots && status == MT_OK; i++) {
-    if (!gin[i] || !n->edges[i].node) continue;
-    status = fit(&gin[i], n->saved[i], n, i);
-    if (status == MT_OK) status = deliver(b, n->edges[i].node, n->edges[i].out_nr, gin[i]);
-  }
-  return status;
+static void drop_gin(mt_backward *b) {
+  for (int i = 0; i < b->ngin; i++) mt_release(b->gin[i]);
+  if (b->gin != b->small_gin) mt__free(b->gin);
+  b->gin = NULL;
+  b->ngin = 0;
 }
 
+/* Takes a node's derivative: the gradients of its inputs go to b->gin. */
 static int run_node(mt_backward *b, task *t) {
   mt_node *n = t->node;
   if (n->kind == MT_NODE_ACC) return b->pruned ? MT_OK : accumulate(n, &t->g[0]);
-  enum { SMALL = 16 };
-  mt_tensor *small_gin[SMALL], **gin = small_gin;
   bool small_need[SMALL], *need = small_need;
+  b->gin = b->small_gin;
   if (n->nslots > SMALL) {
-    gin = mt__malloc((size_t)n->nslots * (sizeof *gin + 1));
-    if (!gin) return mt__fail_memory((size_t)n->nslots * (sizeof *gin + 1));
-    need = (bool *)(gin + n->nslots);
+    b->gin = mt__malloc((size_t)n->nslots * (sizeof *b->gin + 1));
+    if (!b->gin) return mt__fail_memory((size_t)n->nslots * (sizeof *b->gin + 1));
+    need = (bool *)(b->gin + n->nslots);
   }
-  memset(gin, 0, (size_t)n->nslots * sizeof *gin);
+  b->ngin = n->nslots;
+  b->sent = 0;
+  memset(b->gin, 0, (size_t)n->nslots * sizeof *b->gin);
   for (int i = 0; i < n->nslots; i++)
     need[i] = n->edges[i].node && (!b->pruned || map_find(&b->useful, n->edges[i].node));
   int status;
   if (n->kind == MT_NODE_CUSTOM) {
     status = MT_OK;
     for (int i = 0; i < n->nslots && i < b->nanswer; i++) {
-      gin[i] = b->answer[i];
+      b->gin[i] = b->answer[i];
       b->answer[i] = NULL;
     }
   } else if (n->released) {
     status = already_freed(n);
   } else if (n->kind == MT_NODE_COPYSLICES) {
-    status = run_copyslices(n, t->g[0], gin, need);
+    status = run_copyslices(n, t->g[0], b->gin, need);
   } else {
-    status = mt__node_vjp(n, t->g, gin, need);
+    status = mt__node_vjp(n, t->g, b->gin, need);
   }
-  if (status == MT_OK) status = distribute(b, n, gin);
-  for (int i = 0; i < n->nslots; i++) mt_release(gin[i]);
-  if (gin != small_gin) mt__free(gin);
-  if (status == MT_OK && !(b->flags & MT_KEEP_GRAPH) && mt__node_saves_values(n))
-    mt__node_drop_saved(n);
+  if (status != MT_OK) drop_gin(b);
   return status;
+}
+
+/* Sends the gradients of a node's inputs on and lets go of what the node saved. */
+static int send_gradients(mt_backward *b, mt_node *n) {
+  for (; b->sent < b->ngin; b->sent++) {
+    int i = b->sent;
+    if (!b->gin[i] || !n->edges[i].node) continue;
+    MT_TRY(fit(&b->gin[i], n->saved[i], n, i));
+    MT_TRY(deliver(b, n->edges[i].node, n->edges[i].out_nr, b->gin[i]));
+  }
+  drop_gin(b);
+  if (!(b->flags & MT_KEEP_GRAPH) && mt__node_saves_values(n)) mt__node_drop_saved(n);
+  return MT_OK;
 }
 
 /* ---- the walk ---- */
@@ -368,7 +383,8 @@ static int capture_grads(mt_backward *b, task *t) {
     mt_release(c->grad);
     c->grad = mt_retain(t->g[c->out_nr]);
   }
-  for (int k = 0; k < t->node->nout && t->node->retain; k++) {
+  for (; b->kept < t->node->nout && t->node->retain; b->kept++) {
+    int k = b->kept;
     mt_tensor *x = t->node->retain[k];
     if (!x || !t->g[k]) continue;
     mt_tensor *sum = NULL;
@@ -404,7 +420,7 @@ static int step(mt_backward *b, int *request) {
       b->now = heap_pop(b);
       map_remove(&b->tasks, b->now->node);
       b->stage = STAGE_HOOKS;
-      b->out = 0;
+      b->out = b->kept = 0;
       b->hook = NULL;
     }
     task *t = b->now;
@@ -413,6 +429,9 @@ static int step(mt_backward *b, int *request) {
         *request = MT_WANT_HOOK;
         return MT_OK;
       }
+      b->stage = STAGE_KEEP;
+    }
+    if (b->stage == STAGE_KEEP) {
       MT_TRY(capture_grads(b, t));
       b->stage = STAGE_RUN;
     }
@@ -421,7 +440,9 @@ static int step(mt_backward *b, int *request) {
       *request = MT_WANT_NODE;
       return MT_OK;
     }
-    MT_TRY(run_node(b, t));
+    if (b->stage != STAGE_SEND) MT_TRY(run_node(b, t));
+    b->stage = STAGE_SEND;
+    MT_TRY(send_gradients(b, t->node));
     b->now = NULL;
     task_free(t);
   }
@@ -636,5 +657,6 @@ void mt_backward_free(mt_backward *b) {
   mt__free(b->captures);
   for (int i = 0; i < b->nanswer; i++) mt_release(b->answer[i]);
   mt__free(b->answer);
+  drop_gin(b);
   mt__free(b);
 }

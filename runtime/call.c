@@ -117,9 +117,8 @@ static int check_written(const call *c, mt_tensor *t) {
   if (!c->record || !base) return MT_OK;
   if (t->flags & MT_T_MULTIVIEW)
     return mt__op_fail(f, MT_ERR_GRAD,
-                       "Output %u of a function that returns several views is a view and is being "
-                       "modified inplace; use :clone() or narrow and select instead",
-                       t->out_nr);
+                       "This is one of several views made together (split, chunk, unbind) and is "
+                       "being modified inplace; use :clone(), or narrow and select instead");
   if (t->flags & MT_T_NOGRAD_VIEW)
     return mt__op_fail(f, MT_ERR_GRAD,
                        "A view was created in no_grad mode and is being modified inplace with grad "

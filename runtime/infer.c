@@ -12,7 +12,7 @@ int mt__op_fail(const mt_frame *f, int code, const char *fmt, ...) {
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
-  return mt_fail(code, "%s: %s", f->op->base, text);
+  return mt_fail(code, "%s%s: %s", f->op->base, f->form == MT_CALL_INPLACE ? "_" : "", text);
 }
 
 int mt__out(mt_frame *f, int k, int dtype, int device, int ndim, const int64_t *sizes) {

@@ -186,6 +186,7 @@ enum mt_backward_flag { MT_KEEP_GRAPH = 1, MT_CREATE_GRAPH = 2, MT_ALLOW_UNUSED 
 enum mt_backward_request { MT_WANT_NOTHING = 0, MT_WANT_NODE = 1, MT_WANT_HOOK = 2 };
 int mt_backward_begin(mt_backward **out, int nroots, mt_tensor **roots, mt_tensor **grads,
                       int ninputs, mt_tensor **inputs, int flags);
+/* After MT_ERR_MEMORY the step may be called again: it goes on where it was. */
 int mt_backward_step(mt_backward *b, int *request);
 mt_token *mt_backward_token(mt_backward *b);   /* borrowed: the node's or hook's token */
 int mt_backward_grads(mt_backward *b, mt_tensor ***grads); /* returns how many, borrowed */

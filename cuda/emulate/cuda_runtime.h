@@ -31,7 +31,7 @@ template <typename F> static void mtc_emu_run(unsigned blocks, unsigned threads,
   mtc_emu_launch(blocks, threads, [](void *f) { (*(F *)f)(); }, &body);
 }
 #define MTC_LAUNCH(kernel, blocks, threads, stream, ...)                                         \
-  ((void)(stream), mtc_emu_run((unsigned)(blocks), (unsigned)(threads), [=] { kernel(__VA_ARGS__); }))
+  ((void)(stream), mtc_emu_run((unsigned)(blocks), (unsigned)(threads), [&] { kernel(__VA_ARGS__); }))
 
 template <typename T> static T atomicAdd(T *p, T v) {
   T old = *p;

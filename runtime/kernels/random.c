@@ -28,7 +28,7 @@ enum { LANES = 2, GROUPS = 4 };
 #define MUL_LOW(a, b) (vec) _mm_mul_epu32((__m128i)(a), (__m128i)(b))
 #else
 enum { LANES = 2, GROUPS = 4 };
-#define MUL_LOW(a, b) (((a) & 0xffffffffu) * ((b) & 0xffffffffu))
+#define MUL_LOW(a, b) (((a)&0xffffffffu) * ((b)&0xffffffffu))
 #endif
 
 typedef uint64_t vec __attribute__((vector_size(LANES * 8)));
@@ -61,8 +61,7 @@ static inline void store_pairs(uint32_t *to, vec x, vec y) {
 #endif
 }
 
-static void words(uint32_t *out, uint64_t seed, uint64_t stream, uint64_t index,
-                  int64_t counters) {
+static void words(uint32_t *out, uint64_t seed, uint64_t stream, uint64_t index, int64_t counters) {
   const vec m0 = all(0xd2511f53u), m1 = all(0xcd9e8d57u), low = all(0xffffffffu);
   vec lane;
   for (int l = 0; l < LANES; l++) lane[l] = (uint64_t)l;

@@ -98,8 +98,15 @@ static int copy_infer(mt_frame *f) {
 
 static int copy_run(mt_frame *f) { return mt__copy_values(f->out[0], f->args[1].u.t); }
 
+/* What was there before is gone: zero, and in grad mode a function of g, so that it can be
+ * differentiated like every other gradient. */
+static int nothing_left(mt_tensor **out, mt_tensor *g, const mt_tensor *self) {
+  if (!mt_grad_enabled()) return mt__zeros_like(out, self);
+  return mt_mul(out, mt__arg_t(g), mt__arg_f(0));
+}
+
 static int copy_vjp(mt_vjp *v) {
-  if (v->need[0]) MT_TRY(mt__zeros_like(&v->gin[0], v->args[0].u.t));
+  if (v->need[0]) MT_TRY(nothing_left(&v->gin[0], v->g[0], v->args[0].u.t));
   if (v->need[1]) MT_TRY(mt__sum_to(&v->gin[1], v->g[0], v->args[1].u.t));
   return MT_OK;
 }
@@ -139,7 +146,7 @@ static int fill_run(mt_frame *f) {
 }
 
 static int fill_vjp(mt_vjp *v) {
-  if (v->need[0]) MT_TRY(mt__zeros_like(&v->gin[0], v->args[0].u.t));
+  if (v->need[0]) MT_TRY(nothing_left(&v->gin[0], v->g[0], v->args[0].u.t));
   if (v->need[1]) MT_TRY(mt__sum_to(&v->gin[1], v->g[0], v->args[1].u.t));
   return MT_OK;
 }
@@ -155,7 +162,7 @@ static int zero_run(mt_frame *f) {
   return t->numel ? fill_with(t, &zero, t->dtype) : MT_OK;
 }
 
-static int zero_vjp(mt_vjp *v) { return mt__zeros_like(&v->gin[0], v->args[0].u.t); }
+static int zero_vjp(mt_vjp *v) { return nothing_left(&v->gin[0], v->g[0], v->args[0].u.t); }
 
 /* ---- clone, contiguous, _to_copy ---- */
 

@@ -23,7 +23,9 @@ static int full_infer(mt_frame *f) {
   return mt__factory(f, number_dtype(&f->args[1]), f->args[0].n, f->args[0].u.is);
 }
 
-static int like_infer(mt_frame *f) { return mt__factory_like(f, mt__t(f, 0)); }
+static int like_infer(mt_frame *f) {
+  return mt__factory_like(f, mt__t(f, 0));
+}
 
 static int new_infer(mt_frame *f) {
   return mt__factory_new(f, mt__t(f, 0), f->args[1].n, f->args[1].u.is);
@@ -44,8 +46,12 @@ static int ones_run(mt_frame *f) {
 }
 
 /* full and full_like have the number second, new_full third. */
-static int full_run(mt_frame *f) { return mt__fill_dense(f->out[0], &f->args[1]); }
-static int new_full_run(mt_frame *f) { return mt__fill_dense(f->out[0], &f->args[2]); }
+static int full_run(mt_frame *f) {
+  return mt__fill_dense(f->out[0], &f->args[1]);
+}
+static int new_full_run(mt_frame *f) {
+  return mt__fill_dense(f->out[0], &f->args[2]);
+}
 
 /* ---- ranges: element i is computed from i alone ---- */
 
@@ -145,8 +151,11 @@ static int arange_infer(mt_frame *f) {
 
 static int arange_run(mt_frame *f) {
   bounds b = bounds_of(f);
-  line l = {.kind = b.whole ? LINE_INT : LINE_FLOAT, .istart = b.start.u.i, .istep = b.step.u.i,
-            .start = mt__num(&b.start), .step = mt__num(&b.step)};
+  line l = {.kind = b.whole ? LINE_INT : LINE_FLOAT,
+            .istart = b.start.u.i,
+            .istep = b.step.u.i,
+            .start = mt__num(&b.start),
+            .step = mt__num(&b.step)};
   return line_run(&l, f);
 }
 
@@ -161,8 +170,10 @@ static int linspace_infer(mt_frame *f) {
 static line linspace_line(const mt_frame *f) {
   int64_t steps = f->args[2].u.i;
   line l = {.kind = LINE_BOTH_ENDS, .start = mt__num(&f->args[0]), .stop = mt__num(&f->args[1])};
-  if (steps > 1) l.step = (l.stop - l.start) / (double)(steps - 1);
-  else l.stop = l.start;
+  if (steps > 1)
+    l.step = (l.stop - l.start) / (double)(steps - 1);
+  else
+    l.stop = l.start;
   return l;
 }
 
@@ -226,8 +237,10 @@ static void tri_row(const tri_ctx *c, int64_t row, int64_t out_off, int64_t self
   int64_t keep = c->lower ? 0 : cut, kept = c->lower ? cut : c->cols - cut;
   int64_t clear = c->lower ? cut : 0;
   if (!c->in_place) mt__copy_row(dst + keep * os * e, os, src + keep * ss * e, ss, kept, e);
-  if (os == 1) memset(dst + clear * e, 0, (size_t)((c->cols - kept) * e));
-  else mt__copy_row(dst + clear * os * e, os, zero, 0, c->cols - kept, e);
+  if (os == 1)
+    memset(dst + clear * e, 0, (size_t)((c->cols - kept) * e));
+  else
+    mt__copy_row(dst + clear * os * e, os, zero, 0, c->cols - kept, e);
 }
 
 static void tri_range(void *p, int64_t begin, int64_t end) {
@@ -255,9 +268,13 @@ static int tri_run(mt_frame *f) {
   const mt_tensor *self = mt__t(f, 0), *out = f->out[0];
   int nd = self->ndim;
   if (self->numel == 0) return MT_OK;
-  tri_ctx c = {.self = self, .out = out, .lower = strcmp(f->op->name, "tril") == 0,
-               .in_place = mt__same_layout(self, out), .diagonal = f->args[1].u.i,
-               .rows = self->sizes[nd - 2], .cols = self->sizes[nd - 1],
+  tri_ctx c = {.self = self,
+               .out = out,
+               .lower = strcmp(f->op->name, "tril") == 0,
+               .in_place = mt__same_layout(self, out),
+               .diagonal = f->args[1].u.i,
+               .rows = self->sizes[nd - 2],
+               .cols = self->sizes[nd - 1],
                .esize = mt__esize(self->dtype)};
   /* far diagonals: all or nothing, without overflow */
   int64_t far = c.rows + c.cols;
@@ -270,8 +287,12 @@ static int tri_run(mt_frame *f) {
   return mt__parallel_range(self->numel / c.cols, MT_COPY_GRAIN / c.cols + 1, tri_range, &c);
 }
 
-static int tril_vjp(mt_vjp *v) { return mt_tril(&v->gin[0], v->g[0], v->args[1].u.i); }
-static int triu_vjp(mt_vjp *v) { return mt_triu(&v->gin[0], v->g[0], v->args[1].u.i); }
+static int tril_vjp(mt_vjp *v) {
+  return mt_tril(&v->gin[0], v->g[0], v->args[1].u.i);
+}
+static int triu_vjp(mt_vjp *v) {
+  return mt_triu(&v->gin[0], v->g[0], v->args[1].u.i);
+}
 
 /* A vector as the diagonal of a matrix of zeros; a matrix's diagonal, copied. */
 static int diag(mt_frame *f) {
@@ -298,8 +319,7 @@ static int diag_embed(mt_frame *f) {
   if (offset > INT32_MAX || offset < -INT32_MAX)
     return mt__op_fail(f, MT_ERR_VALUE, "offset %lld is too large", (long long)offset);
   int64_t n = self->sizes[self->ndim - 1] + (offset < 0 ? -offset : offset);
-  for (int i = 0, from = 0; i < nd; i++)
-    sizes[i] = i == d1 || i == d2 ? n : self->sizes[from++];
+  for (int i = 0, from = 0; i < nd; i++) sizes[i] = i == d1 || i == d2 ? n : self->sizes[from++];
   mt__row_major(nd, sizes, strides);
   for (int i = 0, to = 0; i < nd; i++)
     if (i != d1 && i != d2) own[to++] = strides[i];
@@ -358,23 +378,26 @@ static int tri_indices_run(mt_frame *f) {
 }
 
 #define MAKE(infer_fn, run_fn) .infer = infer_fn, .run = run_fn
-#define NEVER MT_OP_NO_AUTOGRAD
-#define MATRIX_OP(run_fn, vjp_fn)                                                                \
+#define NEVER                  MT_OP_NO_AUTOGRAD
+#define MATRIX_OP(run_fn, vjp_fn)                                                                  \
   .infer = tri_infer, .run = run_fn, .vjp = vjp_fn, .dtypes = MT_D_ALL, .flags = MT_OP_INPLACE
 
 const mt_opdef mt__ops_create[] = {
     {.sig = MT_SIG("empty(size* size, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "A tensor of the given sizes whose elements are whatever was in memory.",
-     MAKE(sized_infer, empty_run)},
+     MAKE(sized_infer, empty_run),
+     .samples = "{2, 3}, {{}}, {0, 2, {dtype=torch.int64}}"},
     {.sig = MT_SIG("zeros(size* size, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "A tensor of the given sizes filled with 0.",
-     MAKE(sized_infer, zeros_run), .samples = "{2, 3}, {{2, 0}}, {{}}, {4, {dtype=torch.int64}}"},
+     MAKE(sized_infer, zeros_run),
+     .samples = "{2, 3}, {{2, 0}}, {{}}, {4, {dtype=torch.int64}}"},
     {.sig = MT_SIG("ones(size* size, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "A tensor of the given sizes filled with 1.",
-     MAKE(sized_infer, ones_run), .samples = "{2, 3}, {{2, 0}}, {{}}, {4, {dtype=torch.bool}}"},
+     MAKE(sized_infer, ones_run),
+     .samples = "{2, 3}, {{2, 0}}, {{}}, {4, {dtype=torch.bool}}"},
     {.sig = MT_SIG("full(size size, Scalar fill_value, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "A tensor of the given sizes filled with one number.",
@@ -383,40 +406,58 @@ const mt_opdef mt__ops_create[] = {
     {.sig = MT_SIG("empty_like(Tensor self, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "An unfilled tensor with the sizes, dtype and device of self.",
-     MAKE(like_infer, empty_run), .dtypes = MT_D_ALL, .flags = NEVER},
+     MAKE(like_infer, empty_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER,
+     .samples = "{f(2,3)}, {t(f(2,3))}, {f()}"},
     {.sig = MT_SIG("zeros_like(Tensor self, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "Zeros with the sizes, dtype and device of self.",
-     MAKE(like_infer, zeros_run), .dtypes = MT_D_ALL, .flags = NEVER,
+     MAKE(like_infer, zeros_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER,
      .samples = "{f(2,3)}, {t(f(2,3))}, {f()}, {f(0,2)}, {f(2), {dtype=torch.int32}}"},
     {.sig = MT_SIG("ones_like(Tensor self, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "Ones with the sizes, dtype and device of self.",
-     MAKE(like_infer, ones_run), .dtypes = MT_D_ALL, .flags = NEVER,
+     MAKE(like_infer, ones_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER,
      .samples = "{f(2,3)}, {t(f(2,3))}, {f()}, {f(0,2)}, {e(f(2,1), 2, 3)}"},
     {.sig = MT_SIG("full_like(Tensor self, Scalar fill_value, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "One number with the sizes, dtype and device of self.",
-     MAKE(like_infer, full_run), .dtypes = MT_D_ALL, .flags = NEVER,
+     MAKE(like_infer, full_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER,
      .samples = "{f(2,3), 2}, {t(f(2,3)), 0.5}, {f(), 1}"},
     {.sig = MT_SIG("new_empty(Tensor self, size* size, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "An unfilled tensor of the given sizes with self's dtype and device.",
-     MAKE(new_infer, empty_run), .dtypes = MT_D_ALL, .flags = NEVER | MT_OP_NO_FUNCTION},
+     MAKE(new_infer, empty_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER | MT_OP_NO_FUNCTION,
+     .samples = "{f(2), 2, 3}, {f(2), {}}"},
     {.sig = MT_SIG("new_zeros(Tensor self, size* size, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Zeros of the given sizes with self's dtype and device.",
-     MAKE(new_infer, zeros_run), .dtypes = MT_D_ALL, .flags = NEVER | MT_OP_NO_FUNCTION,
+     MAKE(new_infer, zeros_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER | MT_OP_NO_FUNCTION,
      .samples = "{f(2), 2, 3}, {f(2), {}}"},
     {.sig = MT_SIG("new_ones(Tensor self, size* size, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Ones of the given sizes with self's dtype and device.",
-     MAKE(new_infer, ones_run), .dtypes = MT_D_ALL, .flags = NEVER | MT_OP_NO_FUNCTION,
+     MAKE(new_infer, ones_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER | MT_OP_NO_FUNCTION,
      .samples = "{f(2), 2, 3}, {f(2), {}}"},
     {.sig = MT_SIG("new_full(Tensor self, size size, Scalar fill_value, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "One number in the given sizes with self's dtype and device.",
-     MAKE(new_infer, new_full_run), .dtypes = MT_D_ALL, .flags = NEVER | MT_OP_NO_FUNCTION,
+     MAKE(new_infer, new_full_run),
+     .dtypes = MT_D_ALL,
+     .flags = NEVER | MT_OP_NO_FUNCTION,
      .samples = "{f(2), {2, 3}, 4}"},
     {.sig = MT_SIG("arange(Scalar start, Scalar stop, Scalar step=1, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
@@ -426,23 +467,28 @@ const mt_opdef mt__ops_create[] = {
     {.sig = MT_SIG("arange.end(Scalar stop, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "Numbers from 0 up to, not including, stop.",
-     MAKE(arange_infer, arange_run), .samples = "{5}, {2.5}, {0}"},
+     MAKE(arange_infer, arange_run),
+     .samples = "{5}, {2.5}, {0}"},
     {.sig = MT_SIG("range(Scalar start, Scalar stop, Scalar step=1, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Numbers from start to stop, both included.",
-     MAKE(arange_infer, arange_run), .samples = "{1, 5}, {0, 1, 0.25}, {5, 1, -2}, {2, 2}"},
+     MAKE(arange_infer, arange_run),
+     .samples = "{1, 5}, {0, 1, 0.25}, {5, 1, -2}, {2, 2}"},
     {.sig = MT_SIG("linspace(Scalar start, Scalar stop, int steps, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Evenly spaced numbers from start to stop, both included.",
-     MAKE(linspace_infer, linspace_run), .samples = "{0, 1, 5}, {3, -3, 4}, {2, 5, 1}, {0, 1, 0}"},
+     MAKE(linspace_infer, linspace_run),
+     .samples = "{0, 1, 5}, {3, -3, 4}, {2, 5, 1}, {0, 1, 0}"},
     {.sig = MT_SIG("logspace(Scalar start, Scalar stop, int steps, float base=10, *, "
                    "dtype? dtype=None, device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "base to the power of evenly spaced numbers.",
-     MAKE(linspace_infer, logspace_run), .samples = "{0, 2, 3}, {0, 4, 5, 2}"},
+     MAKE(linspace_infer, logspace_run),
+     .samples = "{0, 2, 3}, {0, 4, 5, 2}"},
     {.sig = MT_SIG("eye(int n, int? m=None, *, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "A matrix with ones on the diagonal, zeros elsewhere.",
-     MAKE(eye_infer, eye_run), .samples = "{3}, {2, 4}, {4, 2}, {0}"},
+     MAKE(eye_infer, eye_run),
+     .samples = "{3}, {2, 4}, {4, 2}, {0}"},
     {.sig = MT_SIG("tril(Tensor self, int diagonal=0) -> Tensor"),
      .doc = "The lower triangle of matrices, zeros above the diagonal.",
      MATRIX_OP(tri_run, tril_vjp),
@@ -453,21 +499,27 @@ const mt_opdef mt__ops_create[] = {
      .samples = "{f(3,4)}, {f(4,3), 1}, {f(2,3,3), -1}, {t(f(3,4))}, {f(0,3)}, {f(3,3), 9}"},
     {.sig = MT_SIG("diag(Tensor self, int diagonal=0) -> Tensor"),
      .doc = "A matrix with a vector on its diagonal, or a matrix's diagonal as a vector.",
-     .composite = diag, .dtypes = MT_D_ALL,
+     .composite = diag,
+     .dtypes = MT_D_ALL,
      .samples = "{f(3)}, {f(3), 1}, {f(3), -2}, {f(3,4)}, {f(4,3), -1}, {t(f(3,4)), 1}"},
     {.sig = MT_SIG("diag_embed(Tensor self, int offset=0, dim dim1=-2, dim dim2=-1) -> Tensor"),
      .doc = "Matrices with the last dimension of self on their diagonals.",
-     .composite = diag_embed, .dtypes = MT_D_ALL,
+     .composite = diag_embed,
+     .dtypes = MT_D_ALL,
      .samples = "{f(2,3)}, {f(3), 1}, {f(2,3), -1, 1, 3}, {f(2,2,2), 0, 2, 4}"},
     {.sig = MT_SIG("diagflat(Tensor self, int offset=0) -> Tensor"),
      .doc = "A matrix with all elements of self on its diagonal.",
-     .composite = diagflat, .dtypes = MT_D_ALL, .samples = "{f(3)}, {f(2,2), 1}, {f()}"},
+     .composite = diagflat,
+     .dtypes = MT_D_ALL,
+     .samples = "{f(3)}, {f(2,2), 1}, {f()}"},
     {.sig = MT_SIG("tril_indices(int row, int col, int offset=0, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Positions of the lower triangle of a matrix: rows above, columns below.",
-     MAKE(tri_indices_infer, tri_indices_run), .samples = "{3, 3}, {3, 4, 1}, {4, 2, -1}"},
+     MAKE(tri_indices_infer, tri_indices_run),
+     .samples = "{3, 3}, {3, 4, 1}, {4, 2, -1}"},
     {.sig = MT_SIG("triu_indices(int row, int col, int offset=0, *, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Positions of the upper triangle of a matrix: rows above, columns below.",
-     MAKE(tri_indices_infer, tri_indices_run), .samples = "{3, 3}, {3, 4, 1}, {4, 2, -1}"},
+     MAKE(tri_indices_infer, tri_indices_run),
+     .samples = "{3, 3}, {3, 4, 1}, {4, 2, -1}"},
     {0}};

@@ -208,7 +208,8 @@ static void measure(const job *j, const samples *s, scratch *t, double *top, dou
     int64_t stride;
     for (int64_t c = 0; c < n; c += MT_SM_ROWS) {
       int64_t rows = n - c < MT_SM_ROWS ? n - c : MT_SM_ROWS;
-      k->col_max(fetch_rows(j, s, c, rows, t->x, &stride), stride, rows, w, t->m);
+      const void *from = fetch_rows(j, s, c, rows, t->x, &stride);
+      k->col_max(from, stride, rows, w, t->m);
     }
     for (int64_t c = 0; c < n; c += MT_SM_ROWS) {
       int64_t rows = n - c < MT_SM_ROWS ? n - c : MT_SM_ROWS;

@@ -10,13 +10,18 @@ enum { MT_DRAW = 1024, MT_DRAW_WORDS = 2 * MT_DRAW };
 
 /* The words of elements begin.. (a multiple of MT_DRAW) of n <= MT_DRAW, `each` (1 or 2) to an
  * element; w holds MT_DRAW_WORDS. */
-void mt__draw_words(uint32_t *w, uint64_t seed, uint64_t stream, int64_t begin, int64_t n, int each);
+void mt__draw_words(uint32_t *w, uint64_t seed, uint64_t stream, int64_t begin, int64_t n,
+                    int each);
 
 /* The number of words below p * 2^32; p is within 0..1. */
-static inline uint64_t mt__threshold(double p) { return (uint64_t)(p * 4294967296.0); }
+static inline uint64_t mt__threshold(double p) {
+  return (uint64_t)(p * 4294967296.0);
+}
 
 /* 64 bits and a number in [0, 1) of an element's two words. */
-static inline uint64_t mt__two_words(const uint32_t *w) { return (uint64_t)w[0] << 32 | w[1]; }
+static inline uint64_t mt__two_words(const uint32_t *w) {
+  return (uint64_t)w[0] << 32 | w[1];
+}
 static inline double mt__unit(const uint32_t *w) {
   return (double)(int64_t)(mt__two_words(w) >> 11) * 0x1p-53;
 }

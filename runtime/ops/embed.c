@@ -77,7 +77,8 @@ static int one_hot(mt_frame *f) {
   int64_t classes = f->args[1].u.i, sizes[MT_MAX_DIMS + 1];
   MT_TRY(mt__want_dtype(f, "tensor", t, MT_D_POSITIONS));
   if (classes != -1 && classes < 1)
-    return mt__op_fail(f, MT_ERR_VALUE, "num_classes must be positive, got %lld", (long long)classes);
+    return mt__op_fail(f, MT_ERR_VALUE, "num_classes must be positive, got %lld",
+                       (long long)classes);
   if (classes == -1) {
     MT_AUTO *most = NULL;
     bool is_float;
@@ -87,8 +88,9 @@ static int one_hot(mt_frame *f) {
                          "Can not infer total number of classes from empty tensor.");
     MT_TRY(mt_amax(&most, t, MT_INTS_NONE, false));
     MT_TRY(mt_item(most, &is_float, &classes, &x));
-    if (classes < 1) classes = 1; /* scatter names the bad one */
+    if (classes < 1) classes = 1; /* the check names the bad one */
   }
+  if (t->device == MT_CPU) MT_TRY(mt__check_positions(f, t, t->ndim, classes, false));
   memcpy(sizes, t->sizes, sizeof t->sizes);
   sizes[t->ndim] = classes;
   MT_AUTO *zeros = NULL, *index = NULL;
@@ -185,8 +187,11 @@ static void rows_range(void *p, int64_t begin, int64_t end) {
 }
 
 static int rows_run(mt_frame *f) {
-  rows_ctx c = {.self = mt__t(f, 0), .index = mt__t(f, 1), .out = f->out[0],
-                .scale64 = f->args[3].u.f, .shift64 = f->args[4].u.f};
+  rows_ctx c = {.self = mt__t(f, 0),
+                .index = mt__t(f, 1),
+                .out = f->out[0],
+                .scale64 = f->args[3].u.f,
+                .shift64 = f->args[4].u.f};
   mt_plan p;
   MT_TRY(rows_plan(f, &p));
   c.scale = (float)c.scale64;
@@ -376,32 +381,47 @@ const mt_opdef mt__ops_embed[] = {
     {.sig = MT_SIG("embedding(Tensor input, Tensor weight, index? padding_idx=None, *, "
                    "bool scale_grad_by_freq=false) -> Tensor"),
      .doc = "Rows of weight by number; the row padding_idx gets no gradient.",
-     .infer = embedding_infer, .run = embedding_run, .vjp = embedding_vjp, .saves = "weight:input",
-     .dtypes = MT_D_POSITIONS, .flags = MT_OP_FUNCTIONAL,
-     .samples = "{idx(4,3), f(4,2)}, {idx(4,2,3), f(4,2)}, {idx(4,5), f(4,2), 2}, "
-                "{idx(4,6), f(4,2), {scale_grad_by_freq=true}}, {idx(4), f(4,2)}, "
+     .infer = embedding_infer,
+     .run = embedding_run,
+     .vjp = embedding_vjp,
+     .saves = "weight:input",
+     .flags = MT_OP_FUNCTIONAL,
+     .samples = "{idx(4,3), f(4,2)}, {idx(4,2,3), f(4,2)}, {idx(3,5), f(4,2), 4}, "
+                "{idx(4,1), f(4,2), {scale_grad_by_freq=true}}, {idx(4), f(4,2)}, "
                 "{idx(4,0), f(4,2)}, {idx(4,3), t(f(2,4))}"},
     {.sig = MT_SIG("one_hot(Tensor tensor, int num_classes=-1) -> Tensor"),
      .doc = "A last dimension of num_classes with 1 at the class's position, 0 elsewhere.",
-     .composite = one_hot, .dtypes = MT_D_POSITIONS, .flags = MT_OP_FUNCTIONAL,
+     .composite = one_hot,
+     .flags = MT_OP_FUNCTIONAL | MT_OP_NO_AUTOGRAD,
      .samples = "{idx(4,3), 4}, {idx(4,2,3)}, {idx(4), 5}, {idx(4,0), 3}"},
     {.sig = MT_SIG("_gather_rows(Tensor self, Tensor index, dtype? dtype=None, float scale=1, "
                    "float shift=0) -> Tensor"),
      .doc = "Slices of the first dimension by number, converted, scaled and shifted.",
-     .infer = rows_infer, .run = rows_run, .vjp = rows_vjp, .saves = "self:index",
-     .dtypes = MT_D_ALL, .flags = MT_OP_HIDDEN,
+     .infer = rows_infer,
+     .run = rows_run,
+     .vjp = rows_vjp,
+     .saves = "self:index",
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_HIDDEN,
      .samples = "{f(4,3), idx(4,5)}, {f(4,2,2), idx(4,3), nil, 0.5, 1}, {t(f(3,4)), idx(4,2), nil, "
                 "2}, {f(4), idx(4,6)}"},
     {.sig = MT_SIG("_nonzero(Tensor self) -> Tensor"),
      .doc = "Positions of what is not zero, of a tensor in the host's memory.",
-     .infer = nonzero_infer, .run = nonzero_run, .dtypes = MT_D_ALL,
-     .flags = MT_OP_HIDDEN | MT_OP_READS},
+     .infer = nonzero_infer,
+     .run = nonzero_run,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_HIDDEN | MT_OP_READS | MT_OP_NO_AUTOGRAD},
     {.sig = MT_SIG("nonzero(Tensor self) -> Tensor"),
      .doc = "Positions of the elements that are not zero, one row each.",
-     .composite = nonzero, .dtypes = MT_D_ALL,
-     .samples = "{b(3,4)}, {i(5)}, {t(b(3,4))}, {b()}, {b(0,3)}"},
+     .composite = nonzero,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_AUTOGRAD,
+     .samples = "{b(3,4)}, {f(2,3)}, {i(5)}, {t(b(3,4))}, {b()}, {b(0,3)}"},
     {.sig = MT_SIG("where.condition(Tensor condition) -> Tensor[]"),
      .doc = "Positions of the elements that are not zero, one tensor for each dimension.",
-     .composite = where_condition, .outputs = where_outputs, .dtypes = MT_D_ALL,
-     .samples = "{b(3,4)}, {b(5)}"},
+     .composite = where_condition,
+     .outputs = where_outputs,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_AUTOGRAD,
+     .samples = "{b(3,4)}, {b(5)}, {f(2,3)}"},
     {0}};

@@ -17,11 +17,19 @@
 
 MT_KERNELS(index)
 
-static mt_ints sizes_of(const mt_tensor *t) { return (mt_ints){t->ndim, t->sizes}; }
+static mt_ints sizes_of(const mt_tensor *t) {
+  return (mt_ints){t->ndim, t->sizes};
+}
 
-static int64_t size_of(const mt_tensor *t, int d) { return t->ndim ? t->sizes[d] : 1; }
-static int64_t stride_of(const mt_tensor *t, int d) { return t->ndim ? t->strides[d] : 1; }
-static int ndim_of(const mt_tensor *t) { return t->ndim ? t->ndim : 1; }
+static int64_t size_of(const mt_tensor *t, int d) {
+  return t->ndim ? t->sizes[d] : 1;
+}
+static int64_t stride_of(const mt_tensor *t, int d) {
+  return t->ndim ? t->strides[d] : 1;
+}
+static int ndim_of(const mt_tensor *t) {
+  return t->ndim ? t->ndim : 1;
+}
 
 /* ---- checks ---- */
 
@@ -67,8 +75,8 @@ typedef struct lines {
   int64_t n, xstep, istep, ystep; /* along dim */
   mt_add_cells_fn add;            /* scatter_add */
   bool gather;
-  int64_t begin, end;             /* of inner */
-  int64_t off[MT_WALK_OPS];       /* of the outer index and the place along dim */
+  int64_t begin, end;       /* of inner */
+  int64_t off[MT_WALK_OPS]; /* of the outer index and the place along dim */
 } lines;
 
 enum { BLOCK = 256 };
@@ -86,9 +94,12 @@ static void line(const lines *l, const int64_t *off, int64_t n, int64_t xs, int6
     kern->ramp(xoff, m, i * xs, xs);
     kern->ramp(yoff, m, i * ys, ys);
     kern->offsets(xoff, v, m, 0, l->xstep);
-    if (l->gather) mt__copy_cells(y, yoff, x, xoff, m, l->esize);
-    else if (l->add) l->add(x, xoff, y, yoff, m, 1, 1);
-    else mt__copy_cells(x, xoff, y, yoff, m, l->esize);
+    if (l->gather)
+      mt__copy_cells(y, yoff, x, xoff, m, l->esize);
+    else if (l->add)
+      l->add(x, xoff, y, yoff, m, 1, 1);
+    else
+      mt__copy_cells(x, xoff, y, yoff, m, l->esize);
   }
 }
 
@@ -138,8 +149,13 @@ static void inner_range(void *p, int64_t begin, int64_t end) {
 /* y of NULL strides: one number that stands everywhere. */
 static int run_lines(const mt_tensor *x, const mt_tensor *index, int dim, char *y,
                      const mt_tensor *yt, bool gather, mt_add_cells_fn add) {
-  lines l = {.x = mt__ptr(x), .y = y, .index = mt__ptr(index), .itype = index->dtype,
-             .isize = mt__esize(index->dtype), .esize = mt__esize(x->dtype), .gather = gather,
+  lines l = {.x = mt__ptr(x),
+             .y = y,
+             .index = mt__ptr(index),
+             .itype = index->dtype,
+             .isize = mt__esize(index->dtype),
+             .esize = mt__esize(x->dtype),
+             .gather = gather,
              .add = add};
   mt__walk_init(&l.outer, MT_WALK_OPS);
   mt__walk_init(&l.inner, MT_WALK_OPS);
@@ -211,16 +227,22 @@ static int scatter_into(mt_frame *f, bool add) {
   MT_TRY(mt__dim(f, "dim", f->args[1].u.i, self->ndim, &dim));
   MT_TRY(mt__check_positions(f, index, dim, size_of(self, dim), false));
   MT_TRY(mt__no_overlap(f, out, index, "index"));
-  if (src) MT_TRY(mt__no_overlap(f, out, src, "src"));
-  else mt__store_scalar(cell, self->dtype, &f->args[3]);
+  if (src)
+    MT_TRY(mt__no_overlap(f, out, src, "src"));
+  else
+    mt__store_scalar(cell, self->dtype, &f->args[3]);
   if (!mt__same_layout(out, self)) MT_TRY(mt__copy_values(out, self));
   if (index->numel == 0) return MT_OK;
   return run_lines(out, index, dim, src ? mt__ptr(src) : cell, src, false,
                    add ? mt__add_cells(self->dtype) : NULL);
 }
 
-static int scatter_run(mt_frame *f) { return scatter_into(f, false); }
-static int scatter_add_run(mt_frame *f) { return scatter_into(f, true); }
+static int scatter_run(mt_frame *f) {
+  return scatter_into(f, false);
+}
+static int scatter_add_run(mt_frame *f) {
+  return scatter_into(f, true);
+}
 
 /* The gradient at each written element: of the index's sizes, with zeros up to src's. */
 static int source_grad(mt_tensor **out, mt_tensor *picked, const mt_tensor *src) {
@@ -279,6 +301,7 @@ static int scatter_add_vjp(mt_vjp *v) {
 static int take(mt_frame *f) {
   mt_tensor *self = mt__t(f, 0), *index = mt__t(f, 1);
   MT_TRY(mt__want_dtype(f, "index", index, MT_D_POSITIONS));
+  if (index->device == MT_CPU) MT_TRY(mt__check_positions(f, index, 0, self->numel, false));
   MT_AUTO *flat = NULL, *list = NULL, *taken = NULL;
   MT_TRY(mt_reshape(&flat, self, (mt_ints){1, &self->numel}));
   MT_TRY(mt_reshape(&list, index, (mt_ints){1, &index->numel}));
@@ -325,32 +348,45 @@ static int take_along_dim(mt_frame *f) {
 const mt_opdef mt__ops_gather[] = {
     {.sig = MT_SIG("gather(Tensor self, dim dim, Tensor index) -> Tensor"),
      .doc = "out[i][j] = self[index[i][j]][j] for dim 1, and so along any dimension.",
-     .infer = gather_infer, .run = gather_run, .vjp = gather_vjp, .saves = "self:index",
+     .infer = gather_infer,
+     .run = gather_run,
+     .vjp = gather_vjp,
+     .saves = "self:index",
      .dtypes = MT_D_ALL,
      .samples = "{f(4,3), 1, idx(4,2,3)}, {f(4,3), 2, idx(3,4,5)}, {t(f(4,3)), -1, idx(4,2,2)}, "
                 "{f(5), 1, idx(5,7)}, {f(), 1, idx(1)}, {f(4,3), 1, idx(4,0,3)}, "
                 "{f(2,3,2), 2, idx(3,2,4,2)}"},
     {.sig = MT_SIG("scatter(Tensor self, dim dim, Tensor index, Operand src) -> Tensor"),
      .doc = "self with the elements of src (or a number) put at positions along a dimension.",
-     .infer = scatter_infer, .run = scatter_run, .vjp = scatter_vjp,
-     .saves = "self:index src:index", .dtypes = MT_D_ALL, .flags = MT_OP_INPLACE,
+     .infer = scatter_infer,
+     .run = scatter_run,
+     .vjp = scatter_vjp,
+     .saves = "self:index src:index",
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_INPLACE,
      .samples = "{f(4,3), 1, idx(4,2,3), f(2,3)}, {f(4,3), 2, idx(3,4,2), 0.5}, "
                 "{t(f(4,3)), -1, idx(4,2,2), f(3,3)}, {f(5), 1, idx(5,7), f(7)}, "
                 "{f(), 1, idx(1), f()}, {f(4,3), 1, idx(4,0,3), f(2,3)}"},
     {.sig = MT_SIG("scatter_add(Tensor self, dim dim, Tensor index, Tensor src) -> Tensor"),
      .doc = "self with the elements of src added at positions along a dimension.",
-     .infer = scatter_infer, .run = scatter_add_run, .vjp = scatter_add_vjp, .saves = "src:index",
-     .dtypes = MT_D_ALL, .flags = MT_OP_INPLACE,
+     .infer = scatter_infer,
+     .run = scatter_add_run,
+     .vjp = scatter_add_vjp,
+     .saves = "src:index",
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_INPLACE,
      .samples = "{f(4,3), 1, idx(4,2,3), f(2,3)}, {f(4,3), 2, idx(3,4,2), f(4,2)}, "
                 "{t(f(4,3)), -1, idx(4,2,2), f(3,3)}, {f(5), 1, idx(5,7), f(7)}, "
                 "{f(), 1, idx(1), f()}"},
     {.sig = MT_SIG("take(Tensor self, Tensor index) -> Tensor"),
      .doc = "Elements at positions counted through all of self in row-major order.",
-     .composite = take, .dtypes = MT_D_ALL,
+     .composite = take,
+     .dtypes = MT_D_ALL,
      .samples = "{f(4,3), idx(12,5)}, {t(f(4,3)), idx(12,2,2)}, {f(), idx(1)}"},
     {.sig = MT_SIG("take_along_dim(Tensor self, Tensor indices, dim? dim=None) -> Tensor"),
      .doc = "gather with self and indices broadcast over the other dimensions.",
-     .composite = take_along_dim, .dtypes = MT_D_ALL,
+     .composite = take_along_dim,
+     .dtypes = MT_D_ALL,
      .samples = "{f(4,3), idx(4,2,3), 1}, {f(4,3), idx(4,2,1), 1}, {f(4,3), idx(12,5)}, "
                 "{f(1,3), idx(3,4,2), 2}"},
     {0}};

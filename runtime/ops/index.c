@@ -11,9 +11,13 @@
 #include "internal.h"
 #include "shapes.h"
 
-static mt_ints sizes_of(const mt_tensor *t) { return (mt_ints){t->ndim, t->sizes}; }
+static mt_ints sizes_of(const mt_tensor *t) {
+  return (mt_ints){t->ndim, t->sizes};
+}
 
-static mt_tensors list_of(const mt_arg *a) { return (mt_tensors){a->n, a->u.ts}; }
+static mt_tensors list_of(const mt_arg *a) {
+  return (mt_tensors){a->n, a->u.ts};
+}
 
 /* ---- _index, _index_put ---- */
 
@@ -95,7 +99,8 @@ static int winners(mt_tensor **out, const mt_vjp *v, const mt_plan *p, int dtype
   int64_t sizes[2 * MT_MAX_DIMS], one[MT_MAX_DIMS];
   mt_tensor *index[MT_MAX_DIMS];
   int device = v->args[0].u.t->device, n = 0, trailing = p->ndim - p->at - p->nshape;
-  MT_AUTO *ids = NULL, *ids_shaped = NULL, *places = NULL, *seen = NULL, *won = NULL, *won_like = NULL;
+  MT_AUTO *ids = NULL, *ids_shaped = NULL, *places = NULL, *seen = NULL, *won = NULL,
+          *won_like = NULL;
   for (int k = 0; k < p->count; k++) {
     sizes[k] = p->xsizes[p->dim[k]];
     index[k] = (mt_tensor *)(uintptr_t)p->index[k];
@@ -422,8 +427,10 @@ static int fill_run(mt_frame *f) {
   MT_TRY(plan_of(f, &p));
   MT_TRY(mt__plan_check(&p, f));
   MT_TRY(mt__no_overlap(f, f->out[0], p.index[0], "index"));
-  if (value) mt__convert(cell, self->dtype, 1, mt__ptr(value), value->dtype, 1, 1);
-  else mt__store_scalar(cell, self->dtype, &f->args[3]);
+  if (value)
+    mt__convert(cell, self->dtype, 1, mt__ptr(value), value->dtype, 1, 1);
+  else
+    mt__store_scalar(cell, self->dtype, &f->args[3]);
   mt_storage storage = {.data = cell, .nbytes = sizeof cell};
   mt_tensor one = {.dtype = self->dtype, .storage = &storage, .numel = 1, .flags = MT_T_CONTIGUOUS};
   if (!mt__same_layout(f->out[0], self)) MT_TRY(mt__copy_values(f->out[0], self));
@@ -446,57 +453,88 @@ static int fill_vjp(mt_vjp *v) {
 const mt_opdef mt__ops_index[] = {
     {.sig = MT_SIG("_index(Tensor self, Tensor?[] indices) -> Tensor"),
      .doc = "Elements at the positions that tensors of signed integers give.",
-     .infer = index_infer, .run = index_run, .vjp = index_vjp, .saves = "self:indices",
-     .dtypes = MT_D_ALL, .flags = MT_OP_HIDDEN},
+     .infer = index_infer,
+     .run = index_run,
+     .vjp = index_vjp,
+     .saves = "self:indices",
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_HIDDEN},
     {.sig = MT_SIG("_index_put(Tensor self, Tensor?[] indices, Tensor values, "
                    "bool accumulate=false) -> Tensor"),
      .doc = "self with values written, or added, at the positions that tensors give.",
-     .infer = put_infer, .run = put_run, .vjp = put_vjp,
-     .saves = "self:indices values:indices", .dtypes = MT_D_ALL,
+     .infer = put_infer,
+     .run = put_run,
+     .vjp = put_vjp,
+     .saves = "self:indices values:indices",
+     .dtypes = MT_D_ALL,
      .flags = MT_OP_HIDDEN | MT_OP_INPLACE},
     {.sig = MT_SIG("index(Tensor self, Tensor?[] indices) -> Tensor"),
      .doc = "What x[{...}] does with tensors: positions of signed integers, or bool masks.",
-     .composite = index_composite, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .composite = index_composite,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(4,3), {idx(4,5)}}, {f(4,3), {idx(4,2,1), idx(3,3)}}, {f(4,3), {b(4)}}, "
                 "{f(4,3), {b(4,3)}}, {t(f(3,4)), {idx(4,5)}}, {f(0,3), {b(0)}}"},
     {.sig = MT_SIG("index_put_(Tensor! self, Tensor?[] indices, Tensor values, "
                    "bool accumulate=false) -> Tensor!"),
      .doc = "Writes values (or adds them) at positions or under masks, in place.",
-     .composite = index_put_in_place, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION},
+     .composite = index_put_in_place,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
+     .samples = "{f(4,3), {idx(4,5)}, f(5,3), true}, {f(4,3), {b(4)}, f()}, {f(4,3), {idx(4,1), "
+                "idx(3,1)}, f()}"},
     {.sig = MT_SIG("index_put(Tensor self, Tensor?[] indices, Tensor values, "
                    "bool accumulate=false) -> Tensor"),
      .doc = "A copy with values written (or added) at positions or under masks.",
-     .composite = index_put_functional, .dtypes = MT_D_ALL,
+     .composite = index_put_functional,
+     .dtypes = MT_D_ALL,
      .samples = "{f(4,3), {idx(4,5)}, f(5,3)}, {f(4,3), {idx(4,5)}, f(5,3), true}, "
                 "{f(4,3), {idx(4,5), idx(3,5)}, f()}, {f(4,3), {b(4,3)}, f()}, "
                 "{t(f(3,4)), {idx(4,2)}, f(1,3)}"},
     {.sig = MT_SIG("masked_select(Tensor self, Tensor mask) -> Tensor"),
      .doc = "The elements where a mask is true, in one dimension; both are broadcast.",
-     .composite = masked_select, .dtypes = MT_D_ALL,
-     .samples = "{f(3,4), b(3,4)}, {f(3,4), b(4)}, {f(4), b(3,4)}, {t(f(3,4)), b(4,3)}, {f(), b()}"},
+     .composite = masked_select,
+     .dtypes = MT_D_ALL,
+     .samples =
+         "{f(3,4), b(3,4)}, {f(3,4), b(4)}, {f(4), b(3,4)}, {t(f(3,4)), b(4,3)}, {f(), b()}"},
     {.sig = MT_SIG("index_select(Tensor self, dim dim, Tensor index) -> Tensor"),
      .doc = "Slices of a dimension at the positions of a vector.",
-     .infer = select_infer, .run = select_run, .vjp = select_vjp, .saves = "self:index",
+     .infer = select_infer,
+     .run = select_run,
+     .vjp = select_vjp,
+     .saves = "self:index",
      .dtypes = MT_D_ALL,
      .samples = "{f(4,3), 1, idx(4,5)}, {f(4,3), 2, idx(3,2)}, {t(f(4,3)), -1, idx(4,3)}, "
                 "{f(5), 1, idx(5)}, {f(4,0), 1, idx(4,2)}, {f(2,3,2), 2, idx(3,4)}"},
     {.sig = MT_SIG("index_add(Tensor self, dim dim, Tensor index, Tensor source, *, "
                    "Scalar alpha=1) -> Tensor"),
      .doc = "Adds slices of source, times alpha, to the slices of a dimension that index names.",
-     .infer = dim_put_infer, .run = add_run, .vjp = add_vjp, .saves = "source:index",
-     .dtypes = MT_D_ALL, .flags = MT_OP_INPLACE,
+     .infer = dim_put_infer,
+     .run = add_run,
+     .vjp = add_vjp,
+     .saves = "source:index",
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_INPLACE,
      .samples = "{f(4,3), 1, idx(4,5), f(5,3)}, {f(4,3), 2, idx(3,2), f(4,2), {alpha=2}}, "
                 "{t(f(4,3)), -1, idx(4,3), f(3,3)}, {f(5), 1, idx(5,3), f(3)}"},
     {.sig = MT_SIG("index_copy(Tensor self, dim dim, Tensor index, Tensor source) -> Tensor"),
      .doc = "Replaces the slices of a dimension that index names by those of source.",
-     .infer = dim_put_infer, .run = copy_run, .vjp = copy_vjp,
-     .saves = "self:index source:index", .dtypes = MT_D_ALL, .flags = MT_OP_INPLACE,
+     .infer = dim_put_infer,
+     .run = copy_run,
+     .vjp = copy_vjp,
+     .saves = "self:index source:index",
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_INPLACE,
      .samples = "{f(4,3), 1, idx(4,5), f(5,3)}, {f(4,3), 2, idx(3,2), f(4,2)}, "
                 "{t(f(4,3)), -1, idx(4,3), f(3,3)}, {f(5), 1, idx(5,3), f(3)}"},
     {.sig = MT_SIG("index_fill(Tensor self, dim dim, Tensor index, Operand value) -> Tensor"),
      .doc = "Fills the slices of a dimension that index names with one value.",
-     .infer = fill_infer, .run = fill_run, .vjp = fill_vjp,
-     .saves = "self:index value:index", .dtypes = MT_D_ALL, .flags = MT_OP_INPLACE,
+     .infer = fill_infer,
+     .run = fill_run,
+     .vjp = fill_vjp,
+     .saves = "self:index value:index",
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_INPLACE,
      .samples = "{f(4,3), 1, idx(4,2), 0.5}, {f(4,3), 2, idx(3,4), f()}, "
                 "{t(f(4,3)), -1, idx(4,3), 2}, {f(5), 1, idx(5), -1}"},
     {0}};

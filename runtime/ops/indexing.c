@@ -76,7 +76,8 @@ int mt__check_positions(const mt_frame *f, const mt_tensor *index, int dim, int6
   find_ctx found = {.c = {.index = index, .w = &w, .size = size, .from_end = from_end}};
   mt__walk_range(&w, 0, w.numel, find_piece, &found);
   if (found.value == 0) return mt__op_fail(f, MT_ERR_INDEX, "index 0: positions count from 1");
-  return mt__op_fail(f, MT_ERR_INDEX, "index %lld is out of bounds for dimension %d with size %lld%s",
+  return mt__op_fail(f, MT_ERR_INDEX,
+                     "index %lld is out of bounds for dimension %d with size %lld%s",
                      (long long)found.value, dim + 1, (long long)size,
                      found.value < 0 && !from_end ? " (only indexing counts from the end)" : "");
 }
@@ -165,8 +166,10 @@ int mt__plan_dim(mt_plan *p, const mt_frame *f, const mt_tensor *x, int64_t dim,
   MT_TRY(mt__dim(f, "dim", dim, x->ndim, &p->dim[0]));
   MT_TRY(mt__want_dtype(f, name, index, MT_D_POSITIONS));
   if (index->ndim > 1)
-    return mt__op_fail(f, MT_ERR_SHAPE, "%s is supposed to be a vector or a single position, got %d "
-                       "dimensions", name, index->ndim);
+    return mt__op_fail(f, MT_ERR_SHAPE,
+                       "%s is supposed to be a vector or a single position, got %d "
+                       "dimensions",
+                       name, index->ndim);
   p->index[0] = index;
   p->count = 1;
   MT_TRY(plan_finish(p, f));
@@ -340,7 +343,8 @@ static void move_piece(void *p, const int64_t *off, int64_t n) {
   const char *src = m->from + off[from] * esize;
   if (m->add)
     m->add(dst, w->strides[to][last], src, w->strides[from][last], n, m->alpha, m->ialpha);
-  else mt__copy_row(dst, w->strides[to][last], src, w->strides[from][last], n, esize);
+  else
+    mt__copy_row(dst, w->strides[to][last], src, w->strides[from][last], n, esize);
 }
 
 /* n positions whose places are given; m->to and m->from stand at the outer index. */
@@ -349,8 +353,10 @@ static void move_positions(const mover *m, const int64_t *xoff, const int64_t *y
   const int64_t *toff = m->to_side ? yoff : xoff, *foff = m->to_side ? xoff : yoff;
   int last = l->inner.ndim - 1, esize = l->esize;
   if (l->inner.numel == 1) {
-    if (m->add) m->add_cells(m->to, toff, m->from, foff, n, m->alpha, m->ialpha);
-    else mt__copy_cells(m->to, toff, m->from, foff, n, esize);
+    if (m->add)
+      m->add_cells(m->to, toff, m->from, foff, n, m->alpha, m->ialpha);
+    else
+      mt__copy_cells(m->to, toff, m->from, foff, n, esize);
     return;
   }
   if (last == 0 && !m->add && l->inner.strides[0][0] == 1 && l->inner.strides[1][0] == 1) {
@@ -503,8 +509,13 @@ int mt__plan_put(const mt_plan *p, const mt_frame *f, const mt_tensor *x, const 
   layout l;
   if (x->numel == 0 || p->positions == 0) return MT_OK;
   lay_out(&l, p, x, y);
-  mover m = {.l = &l, .to = l.x, .from = l.y, .to_side = 0, .end = l.inner.numel,
-             .alpha = alpha ? mt__num(alpha) : 1, .ialpha = alpha ? mt__int(alpha) : 1};
+  mover m = {.l = &l,
+             .to = l.x,
+             .from = l.y,
+             .to_side = 0,
+             .end = l.inner.numel,
+             .alpha = alpha ? mt__num(alpha) : 1,
+             .ialpha = alpha ? mt__int(alpha) : 1};
   if (how == MT_ADD) {
     m.add = mt__add_row(x->dtype);
     m.add_cells = mt__add_cells(x->dtype);

@@ -42,16 +42,16 @@ static inline void mt__prefetch(const char *row, size_t bytes) {
 
 typedef struct mt_plan {
   bool from_end;
-  int count;                               /* index tensors */
+  int count; /* index tensors */
   const mt_tensor *index[MT_MAX_DIMS];
-  int dim[MT_MAX_DIMS];                    /* of x, rising */
-  int nshape;                              /* the common shape of the index tensors */
+  int dim[MT_MAX_DIMS]; /* of x, rising */
+  int nshape;           /* the common shape of the index tensors */
   int64_t shape[MT_MAX_DIMS];
-  int64_t positions;                       /* its elements */
+  int64_t positions; /* its elements */
   int xdims;
-  int64_t xsizes[MT_MAX_DIMS];             /* 0-dim x counts as one dimension */
-  int at;                                  /* where the common shape stands among y's dims */
-  int ndim;                                /* y */
+  int64_t xsizes[MT_MAX_DIMS]; /* 0-dim x counts as one dimension */
+  int at;                      /* where the common shape stands among y's dims */
+  int ndim;                    /* y */
   int64_t sizes[MT_MAX_DIMS];
 } mt_plan;
 

@@ -7,7 +7,9 @@
 #include "walk.h"
 
 /* PyTorch's old rule: a vector without elements joins anything and adds nothing. */
-static bool is_skipped(const mt_tensor *t) { return t->ndim == 1 && t->sizes[0] == 0; }
+static bool is_skipped(const mt_tensor *t) {
+  return t->ndim == 1 && t->sizes[0] == 0;
+}
 
 static int common_dtype(const mt_arg *list) {
   int dtype = list->u.ts[0]->dtype;
@@ -91,8 +93,11 @@ typedef struct join_ctx {
 /* Tensor i's part of the output, which begins at `start` of dimension d. */
 static int64_t copy_part(const join_ctx *c, int64_t i, int64_t start) {
   const mt_tensor *t = c->list[i], *out = c->out;
-  mt_tensor part = {.dtype = out->dtype, .device = out->device, .ndim = t->ndim,
-                    .numel = t->numel, .storage = out->storage,
+  mt_tensor part = {.dtype = out->dtype,
+                    .device = out->device,
+                    .ndim = t->ndim,
+                    .numel = t->numel,
+                    .storage = out->storage,
                     .offset = out->offset + start * out->strides[c->d]};
   if (!c->stacked && is_skipped(t)) return start;
   for (int k = 0, from = 0; from < out->ndim; from++) {
@@ -115,7 +120,9 @@ static void join_range(void *p, int64_t begin, int64_t end) {
 
 /* Few large tensors: each copy is spread over the pool. Many: the tensors are. */
 static int join_run(mt_frame *f) {
-  join_ctx c = {.list = f->args[0].u.ts, .out = f->out[0], .d = (int)f->priv[0],
+  join_ctx c = {.list = f->args[0].u.ts,
+                .out = f->out[0],
+                .d = (int)f->priv[0],
                 .stacked = strcmp(f->op->name, "stack") == 0};
   int n = f->args[0].n;
   if (c.out->numel == 0) return MT_OK;
@@ -193,42 +200,66 @@ static int widen_3d(mt_tensor **out, mt_tensor *t) {
   return MT_OK;
 }
 
-static int hstack(mt_frame *f) { return join_widened(f, widen_1d, 1); }
-static int vstack(mt_frame *f) { return join_widened(f, widen_2d, 0); }
-static int dstack(mt_frame *f) { return join_widened(f, widen_3d, 2); }
-static int column_stack(mt_frame *f) { return join_widened(f, widen_column, 1); }
+static int hstack(mt_frame *f) {
+  return join_widened(f, widen_1d, 1);
+}
+static int vstack(mt_frame *f) {
+  return join_widened(f, widen_2d, 0);
+}
+static int dstack(mt_frame *f) {
+  return join_widened(f, widen_3d, 2);
+}
+static int column_stack(mt_frame *f) {
+  return join_widened(f, widen_column, 1);
+}
 
 #define CAT .infer = cat_infer, .run = join_run, .vjp = cat_vjp, .dtypes = MT_D_ALL
 
 const mt_opdef mt__ops_join[] = {
     {.sig = MT_SIG("cat(Tensor[] tensors, dim dim=1) -> Tensor"),
-     .doc = "Tensors joined along a dimension they have.", CAT,
+     .doc = "Tensors joined along a dimension they have.",
+     CAT,
      .samples = "{{f(2,3), f(4,3)}}, {{f(2,3), f(2,1)}, 2}, {{t(f(3,2)), f(2,3)}, -1}, "
                 "{{f(3)}}, {{f(0), f(2,3)}}, {{f(0,3), f(2,3)}}, {{e(f(2,1), 2, 3), f(2,3)}, 1}"},
     {.sig = MT_SIG("concat(Tensor[] tensors, dim dim=1) -> Tensor"),
-     .doc = "Another name of cat.", CAT, .samples = "{{f(2,3), f(4,3)}}"},
+     .doc = "Another name of cat.",
+     CAT,
+     .samples = "{{f(2,3), f(4,3)}}"},
     {.sig = MT_SIG("concatenate(Tensor[] tensors, dim dim=1) -> Tensor"),
-     .doc = "Another name of cat.", CAT, .samples = "{{f(2,3), f(4,3)}}"},
+     .doc = "Another name of cat.",
+     CAT,
+     .samples = "{{f(2,3), f(4,3)}}"},
     {.sig = MT_SIG("stack(Tensor[] tensors, dim dim=1) -> Tensor"),
      .doc = "Tensors of equal sizes joined along a new dimension.",
-     .infer = stack_infer, .run = join_run, .vjp = stack_vjp, .dtypes = MT_D_ALL,
+     .infer = stack_infer,
+     .run = join_run,
+     .vjp = stack_vjp,
+     .dtypes = MT_D_ALL,
      .samples = "{{f(2,3), f(2,3)}}, {{f(2,3), t(f(3,2))}, 2}, {{f(2), f(2), f(2)}, -1}, "
                 "{{f(), f()}}, {{f(0,2), f(0,2)}}"},
     {.sig = MT_SIG("hstack(Tensor[] tensors) -> Tensor"),
      .doc = "cat along the second dimension; vectors along their only one.",
-     .composite = hstack, .dtypes = MT_D_ALL,
+     .composite = hstack,
+     .dtypes = MT_D_ALL,
      .samples = "{{f(2,3), f(2,1)}}, {{f(2), f(3)}}, {{f(), f()}}"},
     {.sig = MT_SIG("vstack(Tensor[] tensors) -> Tensor"),
      .doc = "cat along the first dimension; vectors are rows.",
-     .composite = vstack, .dtypes = MT_D_ALL, .samples = "{{f(2,3), f(1,3)}}, {{f(3), f(3)}}"},
+     .composite = vstack,
+     .dtypes = MT_D_ALL,
+     .samples = "{{f(2,3), f(1,3)}}, {{f(3), f(3)}}"},
     {.sig = MT_SIG("row_stack(Tensor[] tensors) -> Tensor"),
      .doc = "Another name of vstack.",
-     .composite = vstack, .dtypes = MT_D_ALL, .samples = "{{f(3), f(3)}}"},
+     .composite = vstack,
+     .dtypes = MT_D_ALL,
+     .samples = "{{f(3), f(3)}}"},
     {.sig = MT_SIG("dstack(Tensor[] tensors) -> Tensor"),
      .doc = "cat along the third dimension.",
-     .composite = dstack, .dtypes = MT_D_ALL, .samples = "{{f(2,3), f(2,3)}}, {{f(3), f(3)}}"},
+     .composite = dstack,
+     .dtypes = MT_D_ALL,
+     .samples = "{{f(2,3), f(2,3)}}, {{f(3), f(3)}}"},
     {.sig = MT_SIG("column_stack(Tensor[] tensors) -> Tensor"),
      .doc = "cat along the second dimension; vectors are columns.",
-     .composite = column_stack, .dtypes = MT_D_ALL,
+     .composite = column_stack,
+     .dtypes = MT_D_ALL,
      .samples = "{{f(3), f(3,2)}}, {{f(2), f(2)}}"},
     {0}};

@@ -55,10 +55,10 @@ static mt_loop find_loop(int kernel, int dtype) {
 
 /* ---- numbers ---- */
 
-void mt__pw_fill_params(mt_pw_params *p, const mt_op *op, const mt_arg *args, int nin) {
+void mt__pw_fill_params(mt_pw_params *p, int nparams, const mt_arg *args, int nin) {
   memset(p, 0, sizeof *p);
   int n = 0;
-  for (int i = nin; i < op->nparams && n < 3; i++) {
+  for (int i = nin; i < nparams && n < 3; i++) {
     const mt_arg *a = &args[i];
     if (a->kind != MT_INT && a->kind != MT_FLOAT && a->kind != MT_TRUTH) continue;
     p->f[n] = mt__num(a);
@@ -119,29 +119,35 @@ static void spread(char *lanes, int dtype, const mt_arg *a, int64_t n) {
 
 /* ---- which loop ---- */
 
+/* Is there a factor other than 1? Then it becomes the loop's number. */
+static bool scaled(const mt_arg *alpha, const mt_arg *args, mt_pw_params *p) {
+  if (alpha->kind == MT_FLOAT ? alpha->u.f == 1 : alpha->u.i == 1) return false;
+  mt__pw_fill_params(p, 3, args, 2);
+  return true;
+}
+
 static int pick_add(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                     int *kernel) {
-  (void)f, (void)args;
-  *kernel = p->f[0] == 1 ? MT_PW_add_plain : MT_PW_add_scaled;
+  (void)f;
+  *kernel = scaled(&args[2], args, p) ? MT_PW_add_scaled : MT_PW_add_plain;
   if (dtype == MT_BOOL) *kernel = MT_PW_logical_or;
   return MT_OK;
 }
 
 static int pick_sub(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                     int *kernel) {
-  (void)args;
   if (f && dtype == MT_BOOL)
     return mt__op_fail(f, MT_ERR_DTYPE,
                        "Subtraction, the `-` operator, with two bool tensors is not supported. Use "
                        "logical_xor() instead.");
-  *kernel = p->f[0] == 1 ? MT_PW_sub_plain : MT_PW_sub_scaled;
+  *kernel = scaled(&args[2], args, p) ? MT_PW_sub_scaled : MT_PW_sub_plain;
   return MT_OK;
 }
 
 static int pick_rsub(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                      int *kernel) {
   MT_TRY(pick_sub(f, args, dtype, p, kernel));
-  *kernel = p->f[0] == 1 ? MT_PW_rsub_plain : MT_PW_rsub_scaled;
+  *kernel = *kernel == MT_PW_sub_plain ? MT_PW_rsub_plain : MT_PW_rsub_scaled;
   return MT_OK;
 }
 
@@ -196,13 +202,15 @@ static int pick_round(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_pa
     return mt__op_fail(f, MT_ERR_DTYPE, "decimals is not implemented for dtype %s",
                        mt_dtype_name(dtype));
   *kernel = decimals > 0 ? MT_PW_round_after : MT_PW_round_before;
+  memset(p, 0, sizeof *p);
   p->f[0] = pow(10, fabs((double)decimals));
   return MT_OK;
 }
 
 static int pick_logit(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                       int *kernel) {
-  (void)f, (void)dtype, (void)p;
+  (void)f, (void)dtype;
+  mt__pw_fill_params(p, 2, args, 1);
   *kernel = args[1].kind == MT_NONE ? MT_PW_logit_plain : MT_PW_logit_eps;
   return MT_OK;
 }
@@ -247,7 +255,9 @@ static int pick_clamp_max(const mt_frame *f, const mt_arg *args, int dtype, mt_p
 
 /* ---- infer ---- */
 
-enum { SHORT = 1 << 16 }; /* in priv[0]: run may call the loop at once */
+/* In priv[0]: run may call the loop at once, with numbers spread out; with nothing but the one or
+ * two tensors as they are. */
+enum { SHORT = 1 << 16, DIRECT = 1 << 17 };
 
 static bool same_shape(const mt_tensor *a, const mt_tensor *b) {
   if (a->ndim != b->ndim) return false;
@@ -327,9 +337,10 @@ static int check_divisor(const mt_frame *f, int kernel, const mt_arg *divisor) {
 
 static int choose(mt_frame *f, const mt_pw_row *row, int dtype, int *kernel) {
   mt_pw_params *p = (mt_pw_params *)(void *)&f->priv[2];
-  if (f->op->nparams > row->nin) mt__pw_fill_params(p, f->op, f->args, row->nin);
+  if (row->pick) return row->pick(f, f->args, dtype, p, kernel);
+  if (f->op->nparams > row->nin) mt__pw_fill_params(p, f->op->nparams, f->args, row->nin);
   *kernel = row->kernel;
-  return row->pick ? row->pick(f, f->args, dtype, p, kernel) : MT_OK;
+  return MT_OK;
 }
 
 static bool is_test(int cls) { return cls == MT_PWC_TEST || cls == MT_PWC_FTEST; }
@@ -427,7 +438,7 @@ static int infer(mt_frame *f) {
   int cls = mt__pw_info[kernel].cls;
   if (cls == MT_PWC_BITS) return infer_any(f);
   f->compute = dtype;
-  f->priv[0] = (uint64_t)kernel | SHORT;
+  f->priv[0] = (uint64_t)kernel | SHORT | (y->kind == MT_TENSOR ? DIRECT : 0);
   f->priv[1] =
       (uint64_t)(uintptr_t)mt__kern_pointwise()->forward[kernel][dtype - MT_FLOAT32];
   return mt__out(f, 0, is_test(cls) ? MT_BOOL : dtype, a->device, a->ndim, a->sizes);
@@ -485,8 +496,14 @@ static int run(mt_frame *f) {
   const mt_pw_row *row = f->op->def.extra;
   mt_loop loop = (mt_loop)(uintptr_t)f->priv[1];
   const mt_pw_info *info = &mt__pw_info[mt__pw_kernel(f)];
-  int dtype = loop_dtype(f->compute), n = 0;
   const mt_arg *operand[3];
+  if ((f->priv[0] & DIRECT) && f->out[0]->numel <= info->grain) {
+    static const int64_t step[2] = {1, 1};
+    const void *in[2] = {mt__ptr(f->args[0].u.t), mt__ptr(f->args[row->nin - 1].u.t)};
+    if (f->out[0]->numel) loop(mt__ptr(f->out[0]), in, step, f->out[0]->numel, &f->priv[2]);
+    return MT_OK;
+  }
+  int dtype = loop_dtype(f->compute), n = 0;
   for (int i = 0; i < row->nin; i++)
     if (f->args[i].kind != MT_NONE) operand[n++] = &f->args[i];
   if ((f->priv[0] & SHORT) && f->out[0]->numel <= info->grain)
@@ -520,7 +537,7 @@ static int backward_infer(mt_frame *f) {
   f->priv[0] = (uint64_t)kernel | (whole ? SHORT : 0);
   f->priv[1] = (uint64_t)(uintptr_t)loop;
   mt_pw_params *p = (mt_pw_params *)(void *)&f->priv[2];
-  mt__pw_fill_params(p, f->op, f->args, 7);
+  mt__pw_fill_params(p, f->op->nparams, f->args, 7);
   return mt__out_like(f, 0, g->dtype, g);
 }
 

@@ -24,8 +24,8 @@ typedef struct mt_pw_info {
 
 extern const mt_pw_info mt__pw_info[MT_PW_COUNT];
 
-/* Which loop an op takes for its arguments, promoted to dtype, and with which numbers (already
- * filled in from the signature). f is NULL where the arguments have been checked before. */
+/* Which loop an op takes for its arguments, promoted to dtype, and with which numbers, if any. f
+ * is NULL where the arguments have been checked before. */
 typedef int (*mt_pw_pick)(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                           int *kernel);
 
@@ -49,6 +49,6 @@ int mt__where_vjp(mt_vjp *v);
 int mt__masked_fill_vjp(mt_vjp *v);
 
 /* The numbers of an op's loop, from the arguments behind its operands. */
-void mt__pw_fill_params(mt_pw_params *p, const mt_op *op, const mt_arg *args, int nin);
+void mt__pw_fill_params(mt_pw_params *p, int nparams, const mt_arg *args, int nin);
 
 #endif

@@ -293,10 +293,10 @@ static int sum_to_slot(mt_vjp *v, int slot, mt_tensor *t, const mt_tensor *like)
 
 int mt__pw_vjp(mt_vjp *v) {
   const mt_pw_row *row = v->op->def.extra;
-  mt_pw_params p;
+  mt_pw_params p = {0};
   int kernel = row->kernel;
-  mt__pw_fill_params(&p, v->op, v->args, row->nin);
-  if (row->pick) MT_TRY(row->pick(NULL, v->args, v->outs[0]->dtype, &p, &kernel));
+  if (!row->pick) mt__pw_fill_params(&p, v->op->nparams, v->args, row->nin);
+  else MT_TRY(row->pick(NULL, v->args, v->outs[0]->dtype, &p, &kernel));
   mt_arg operands[3] = {{0}};
   int slots[3] = {0}, n = 0;
   for (int i = 0; i < row->nin; i++)

@@ -37,13 +37,13 @@ typedef struct fill {
   enum kind kind;
   const mt_tensor *out;
   uint64_t seed, stream;
-  double a, b;      /* from, to | mean, std | lambda | p */
-  double top;       /* UNIFORM: the largest number of the dtype below `to` */
-  int64_t low;      /* INTEGERS: low, and how many there are (2^64 is not among them) */
+  double a, b; /* from, to | mean, std | lambda | p */
+  double top;  /* UNIFORM: the largest number of the dtype below `to` */
+  int64_t low; /* INTEGERS: low, and how many there are (2^64 is not among them) */
   uint64_t count;
-  int made;         /* dtype that elements are made in */
-  int each;         /* words an element takes */
-  mt_walk w;        /* of out, where it is not row-major */
+  int made;  /* dtype that elements are made in */
+  int each;  /* words an element takes */
+  mt_walk w; /* of out, where it is not row-major */
 } fill;
 
 static void make_f32(const fill *p, float *to, const uint32_t *w, int64_t n) {
@@ -52,8 +52,12 @@ static void make_f32(const fill *p, float *to, const uint32_t *w, int64_t n) {
   case UNIFORM:
     kern->uniform_f32(to, w, n, (float)p->a, (float)(p->b - p->a), (float)p->top);
     break;
-  case EXPONENTIAL: kern->exponential_f32(to, w, n, (float)(1 / p->a)); break;
-  default: kern->normal_f32(to, w, (n + 1) & ~(int64_t)1, (float)p->a, (float)p->b); break;
+  case EXPONENTIAL:
+    kern->exponential_f32(to, w, n, (float)(1 / p->a));
+    break;
+  default:
+    kern->normal_f32(to, w, (n + 1) & ~(int64_t)1, (float)p->a, (float)p->b);
+    break;
   }
   if (p->kind == LOG_NORMAL)
     for (int64_t i = 0; i < n; i++) to[i] = expf(to[i]);
@@ -77,11 +81,15 @@ static void normal_f64(double *to, const uint32_t *w, int64_t n, double mean, do
 
 static void make_f64(const fill *p, double *to, const uint32_t *w, int64_t n) {
   switch (p->kind) {
-  case UNIFORM: mt__kern_random()->uniform_f64(to, w, n, p->a, p->b - p->a, p->top); break;
+  case UNIFORM:
+    mt__kern_random()->uniform_f64(to, w, n, p->a, p->b - p->a, p->top);
+    break;
   case EXPONENTIAL:
     for (int64_t i = 0; i < n; i++) to[i] = -log(mt__open_unit(w + 2 * i)) / p->a;
     break;
-  default: normal_f64(to, w, n, p->a, p->b); break;
+  default:
+    normal_f64(to, w, n, p->a, p->b);
+    break;
   }
   if (p->kind == LOG_NORMAL)
     for (int64_t i = 0; i < n; i++) to[i] = exp(to[i]);
@@ -98,8 +106,10 @@ static void make(const fill *p, void *to, int64_t begin, int64_t n) {
                     (uint64_t)((unsigned __int128)mt__two_words(w + 2 * i) * p->count >> 64));
   } else if (p->kind == BERNOULLI) {
     uint64_t limit = mt__threshold(p->a);
-    if (limit == 0) memset(to, 0, (size_t)n);
-    else mt__kern_random()->below(to, w, n, (uint32_t)(limit - 1));
+    if (limit == 0)
+      memset(to, 0, (size_t)n);
+    else
+      mt__kern_random()->below(to, w, n, (uint32_t)(limit - 1));
   } else if (p->made == MT_FLOAT64) {
     make_f64(p, to, w, n);
   } else {
@@ -150,8 +160,10 @@ static double below_in(double x, int dtype) {
   uint16_t h = half ? mt__float_to_half(f) : mt__float_to_bf16(f);
   float back = half ? mt__half_to_float(h) : mt__bf16_to_float(h);
   if (back >= x) {
-    if ((h & 0x7fff) == 0) h = 0x8001;
-    else h = (uint16_t)(h & 0x8000 ? h + 1 : h - 1);
+    if ((h & 0x7fff) == 0)
+      h = 0x8001;
+    else
+      h = (uint16_t)(h & 0x8000 ? h + 1 : h - 1);
     back = half ? mt__half_to_float(h) : mt__bf16_to_float(h);
   }
   return back;
@@ -164,9 +176,10 @@ static int fill_run(mt_frame *f, fill *p) {
   p->seed = f->seed;
   p->stream = f->stream;
   bool wide = out->dtype == MT_FLOAT64;
-  p->made = p->kind == INTEGERS ? MT_INT64 : p->kind == BERNOULLI ? MT_BOOL
-            : wide              ? MT_FLOAT64
-                                : MT_FLOAT32;
+  p->made = p->kind == INTEGERS    ? MT_INT64
+            : p->kind == BERNOULLI ? MT_BOOL
+            : wide                 ? MT_FLOAT64
+                                   : MT_FLOAT32;
   p->each = p->kind == INTEGERS || (wide && p->kind != BERNOULLI) ? 2 : 1;
   if (p->kind == UNIFORM) p->top = p->b > p->a ? below_in(p->b, out->dtype) : p->a;
   mt__walk_init(&p->w, 1);
@@ -208,18 +221,21 @@ static int randn_run(mt_frame *f) {
 /* from <= x < to, for every x a number of the dtype. */
 static int check_integers(const mt_frame *f, int dtype, int64_t from, int64_t to) {
   if (from >= to)
-    return mt__op_fail(f, MT_ERR_VALUE,
-                       "expects the lower bound to be less than the upper one, but got %lld >= %lld",
-                       (long long)from, (long long)to);
-  static const int64_t most[MT_NDTYPES] = {
-      1, 255, INT8_MAX, INT16_MAX, INT32_MAX, INT64_MAX, 2048, 256, 1 << 24, 1ll << 53};
+    return mt__op_fail(
+        f, MT_ERR_VALUE,
+        "expects the lower bound to be less than the upper one, but got %lld >= %lld",
+        (long long)from, (long long)to);
+  static const int64_t most[MT_NDTYPES] = {1,         255,  INT8_MAX, INT16_MAX, INT32_MAX,
+                                           INT64_MAX, 2048, 256,      1 << 24,   1ll << 53};
   int64_t hi = most[dtype], lo = dtype == MT_BOOL || dtype == MT_UINT8 ? 0
                                  : mt__is_float(dtype)                 ? -hi
                                                                        : -hi - 1;
   if (from < lo || to - 1 > hi)
-    return mt__op_fail(f, MT_ERR_VALUE, "%lld..%lld is out of bounds for %s, which counts from "
-                       "%lld to %lld", (long long)from, (long long)(to - 1), mt_dtype_name(dtype),
-                       (long long)lo, (long long)hi);
+    return mt__op_fail(f, MT_ERR_VALUE,
+                       "%lld..%lld is out of bounds for %s, which counts from "
+                       "%lld to %lld",
+                       (long long)from, (long long)(to - 1), mt_dtype_name(dtype), (long long)lo,
+                       (long long)hi);
   return MT_OK;
 }
 
@@ -236,12 +252,15 @@ static int randint_like_infer(mt_frame *f) {
 }
 
 static int integers_run(mt_frame *f, const mt_arg *bounds) {
-  fill p = {.kind = INTEGERS, .low = bounds[0].u.i,
+  fill p = {.kind = INTEGERS,
+            .low = bounds[0].u.i,
             .count = (uint64_t)bounds[1].u.i - (uint64_t)bounds[0].u.i};
   return fill_run(f, &p);
 }
 
-static int randint_run(mt_frame *f) { return integers_run(f, f->args); }
+static int randint_run(mt_frame *f) {
+  return integers_run(f, f->args);
+}
 
 /* normal(mean, std, size): draws nothing that has a derivative, as PyTorch's. */
 static int normal_values(mt_frame *f) {
@@ -339,7 +358,9 @@ static int random_infer(mt_frame *f) {
   return in_place_infer(f);
 }
 
-static int random_run(mt_frame *f) { return integers_run(f, f->args + 1); }
+static int random_run(mt_frame *f) {
+  return integers_run(f, f->args + 1);
+}
 
 static int bernoulli_infer(mt_frame *f) {
   MT_TRY(mt__check_probability(f, "p", f->args[1].u.f));
@@ -398,8 +419,8 @@ static void drop_range(void *ctx, int64_t begin, int64_t end) {
                                   w, n, last, (float)d->scale);
       continue;
     }
-    staged s = {.d = d, .buffer = (char *)buffer, .dtype = wide ? MT_FLOAT64 : MT_FLOAT32,
-                .load = true};
+    staged s = {
+        .d = d, .buffer = (char *)buffer, .dtype = wide ? MT_FLOAT64 : MT_FLOAT32, .load = true};
     mt__walk_range(&d->w, i, i + n, stage_piece, &s);
     if (wide)
       for (int64_t k = 0; k < n; k++) buffer[k] = w[k] <= last ? buffer[k] * d->scale : 0;
@@ -442,7 +463,9 @@ static int dropout_infer(mt_frame *f) {
   return mt__out_like(f, 0, mt__t(f, 0)->dtype, mt__t(f, 0));
 }
 
-static int dropout_run(mt_frame *f) { return drop_run(f, f->seed, f->stream); }
+static int dropout_run(mt_frame *f) {
+  return drop_run(f, f->seed, f->stream);
+}
 
 static int dropout_vjp(mt_vjp *v) {
   return mt__dropout_again(&v->gin[0], v->g[0], v->args[1].u.f, (int64_t)v->seed,
@@ -466,6 +489,7 @@ static int dropout(mt_frame *f) {
   double p = f->args[1].u.f;
   bool in_place = f->args[3].u.i != 0;
   mt_generator *gen = f->args[4].kind == MT_GENERATOR ? f->args[4].u.gen : NULL;
+  MT_TRY(mt__want_dtype(f, "self", self, MT_D_FLOAT));
   MT_TRY(mt__check_probability(f, "dropout probability", p));
   if (f->args[2].u.i && p > 0) {
     if (!in_place) return mt__dropout(&f->out[0], self, p, gen);
@@ -475,76 +499,109 @@ static int dropout(mt_frame *f) {
   return MT_OK;
 }
 
-#define FILL(infer_fn, run_fn, mask)                                                             \
-  .infer = infer_fn, .run = run_fn, .vjp = no_gradient, .dtypes = mask,                          \
-  .flags = MT_OP_NO_FUNCTION
+#define FILL(infer_fn, run_fn, mask)                                                               \
+  .infer = infer_fn, .run = run_fn, .vjp = no_gradient, .dtypes = mask, .flags = MT_OP_NO_FUNCTION
 
 const mt_opdef mt__ops_random[] = {
     {.sig = MT_SIG("rand(size* size, *, generator? generator=None, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Numbers spread evenly over 0 (included) to 1.",
-     .infer = rand_infer, .run = rand_run},
+     .infer = rand_infer,
+     .run = rand_run,
+     .samples = "{2, 3}, {{}}, {0, {dtype=torch.float64}}"},
     {.sig = MT_SIG("randn(size* size, *, generator? generator=None, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Numbers from the normal distribution with mean 0 and deviation 1.",
-     .infer = rand_infer, .run = randn_run},
+     .infer = rand_infer,
+     .run = randn_run,
+     .samples = "{2, 3}, {{}}, {0, {dtype=torch.float64}}"},
     {.sig = MT_SIG("rand_like(Tensor self, *, generator? generator=None, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "rand with the sizes, dtype and device of self.",
-     .infer = rand_like_infer, .run = rand_run, .dtypes = MT_D_ALL, .flags = MT_OP_NO_AUTOGRAD},
+     .infer = rand_like_infer,
+     .run = rand_run,
+     .dtypes = MT_D_FLOAT,
+     .flags = MT_OP_NO_AUTOGRAD,
+     .samples = "{f(2,3)}, {t(f(2,3))}, {f()}"},
     {.sig = MT_SIG("randn_like(Tensor self, *, generator? generator=None, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "randn with the sizes, dtype and device of self.",
-     .infer = rand_like_infer, .run = randn_run, .dtypes = MT_D_ALL, .flags = MT_OP_NO_AUTOGRAD},
+     .infer = rand_like_infer,
+     .run = randn_run,
+     .dtypes = MT_D_FLOAT,
+     .flags = MT_OP_NO_AUTOGRAD,
+     .samples = "{f(2,3)}, {t(f(2,3))}, {f()}"},
     {.sig = MT_SIG("randint(int low, int high, size size, *, generator? generator=None, "
                    "dtype? dtype=None, device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "Whole numbers from low (included) to high (not included).",
-     .infer = randint_infer, .run = randint_run},
+     .infer = randint_infer,
+     .run = randint_run,
+     .samples = "{1, 7, {2, 3}}, {-3, 4, {}}, {0, 2, {4}, {dtype=torch.bool}}"},
     {.sig = MT_SIG("randint_like(Tensor self, int low, int high, *, generator? generator=None, "
                    "dtype? dtype=None, device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "randint with the sizes, dtype and device of self.",
-     .infer = randint_like_infer, .run = random_run, .dtypes = MT_D_ALL,
-     .flags = MT_OP_NO_AUTOGRAD},
+     .infer = randint_like_infer,
+     .run = random_run,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_AUTOGRAD,
+     .samples = "{f(2,3), 0, 2}, {t(f(2,3)), 0, 2}"},
     {.sig = MT_SIG("normal(Operand mean, Operand std=1, size? size=None, *, "
                    "generator? generator=None, dtype? dtype=None, device? device=None, "
                    "bool requires_grad=false) -> Tensor"),
      .doc = "Numbers from normal distributions: of tensors of means and deviations, or a size.",
-     .composite = normal},
+     .composite = normal,
+     .flags = MT_OP_NO_AUTOGRAD,
+     .samples = "{f(2,3), pos(2,3)}, {0, pos(3)}, {f(2,1), 2}, {1, 2, {2, 3}}, {0, 1, {}}"},
     {.sig = MT_SIG("uniform_(Tensor! self, float from=0, float to=1, *, "
                    "generator? generator=None) -> Tensor!"),
      .doc = "Fills with numbers spread evenly over from (included) to to.",
-     FILL(uniform_infer, uniform_run, MT_D_FLOAT)},
+     FILL(uniform_infer, uniform_run, MT_D_FLOAT),
+     .samples = "{f(2,3)}, {t(f(2,3)), -1, 2}, {f(), 3, 3}"},
     {.sig = MT_SIG("normal_(Tensor! self, float mean=0, float std=1, *, "
                    "generator? generator=None) -> Tensor!"),
      .doc = "Fills with numbers from a normal distribution.",
-     FILL(normal_infer, normal_run, MT_D_FLOAT)},
+     FILL(normal_infer, normal_run, MT_D_FLOAT),
+     .samples = "{f(2,3)}, {t(f(2,3)), -1, 2}"},
     {.sig = MT_SIG("log_normal_(Tensor! self, float mean=1, float std=2, *, "
                    "generator? generator=None) -> Tensor!"),
      .doc = "Fills with numbers whose logarithms come from a normal distribution.",
-     FILL(normal_infer, log_normal_run, MT_D_FLOAT)},
+     FILL(normal_infer, log_normal_run, MT_D_FLOAT),
+     .samples = "{f(2,3)}, {t(f(2,3)), 0, 0.5}"},
     {.sig = MT_SIG("exponential_(Tensor! self, float lambd=1, *, "
                    "generator? generator=None) -> Tensor!"),
      .doc = "Fills with numbers from an exponential distribution of the given rate.",
-     FILL(exponential_infer, exponential_run, MT_D_FLOAT)},
+     FILL(exponential_infer, exponential_run, MT_D_FLOAT),
+     .samples = "{f(2,3)}, {t(f(2,3)), 2}"},
     {.sig = MT_SIG("random_(Tensor! self, int from, int to, *, "
                    "generator? generator=None) -> Tensor!"),
      .doc = "Fills with whole numbers from from (included) to to (not included).",
-     FILL(random_infer, random_run, MT_D_ALL)},
+     FILL(random_infer, random_run, MT_D_ALL),
+     .samples = "{f(2,3), 0, 2}, {t(f(2,3)), 0, 2}"},
     {.sig = MT_SIG("bernoulli_(Tensor! self, float p=0.5, *, "
                    "generator? generator=None) -> Tensor!"),
      .doc = "Fills with 1 with probability p, else 0.",
-     FILL(bernoulli_infer, bernoulli_run, MT_D_ALL)},
+     FILL(bernoulli_infer, bernoulli_run, MT_D_ALL),
+     .samples = "{f(2,3)}, {t(f(2,3)), 0.25}"},
     {.sig = MT_SIG("_dropout(Tensor self, float p, *, generator? generator=None) -> Tensor"),
      .doc = "Zero with probability p, else self / (1 - p).",
-     .infer = dropout_infer, .run = dropout_run, .vjp = dropout_vjp, .dtypes = MT_D_FLOAT,
+     .infer = dropout_infer,
+     .run = dropout_run,
+     .vjp = dropout_vjp,
+     .dtypes = MT_D_FLOAT,
      .flags = MT_OP_HIDDEN | MT_OP_INPLACE},
     {.sig = MT_SIG("_dropout_again(Tensor self, float p, int seed, int stream) -> Tensor"),
      .doc = "self through the dropout that was drawn at the given place.",
-     .infer = again_infer, .run = again_run, .vjp = again_vjp, .dtypes = MT_D_FLOAT,
-     .flags = MT_OP_HIDDEN, .samples = "{f(3,4), 0.5, 1, 2}, {t(f(3,4)), 0.25, 3, 0}, {f(), 1, 0, 0}"},
+     .infer = again_infer,
+     .run = again_run,
+     .vjp = again_vjp,
+     .dtypes = MT_D_FLOAT,
+     .flags = MT_OP_HIDDEN,
+     .samples = "{f(3,4), 0.5, 1, 2}, {t(f(3,4)), 0.25, 3, 0}, {f(), 1, 0, 0}"},
     {.sig = MT_SIG("dropout(Tensor self, float p=0.5, bool training=true, bool inplace=false, *, "
                    "generator? generator=None) -> Tensor"),
      .doc = "In training, zero with probability p, else self / (1 - p); otherwise self.",
-     .composite = dropout, .dtypes = MT_D_FLOAT, .flags = MT_OP_FUNCTIONAL,
-     .samples = "{f(3,4), 0}, {f(3,4), 0.5, false}"},
+     .composite = dropout,
+     .dtypes = MT_D_FLOAT,
+     .flags = MT_OP_FUNCTIONAL,
+     .samples = "{f(3,4), 0}, {f(3,4), 0.5, false}, {f(3,4), 0.5}, {t(f(3,4)), 0.25}, {f(3), 1}"},
     {0}};

@@ -32,8 +32,8 @@ static int randperm_infer(mt_frame *f) {
   f->random = true;
   if (n < 0) return mt__op_fail(f, MT_ERR_VALUE, "n must be non-negative, got %lld", (long long)n);
   MT_TRY(mt__factory(f, MT_INT64, 1, &n));
-  static const int64_t most[MT_NDTYPES] = {
-      1, 255, INT8_MAX, INT16_MAX, INT32_MAX, INT64_MAX, 2048, 256, 1 << 24, 1ll << 53};
+  static const int64_t most[MT_NDTYPES] = {1,         255,  INT8_MAX, INT16_MAX, INT32_MAX,
+                                           INT64_MAX, 2048, 256,      1 << 24,   1ll << 53};
   int dtype = f->out[0]->dtype;
   if (n > most[dtype] || n > INT32_MAX)
     return mt__op_fail(f, MT_ERR_VALUE, "n is too large for result tensor type: %s",
@@ -98,7 +98,9 @@ static void sort_buckets(void *ctx, int64_t begin, int64_t end) {
 static int randperm_run(mt_frame *f) {
   int64_t n = f->args[0].u.i;
   uint32_t w[MT_DRAW_WORDS] __attribute__((aligned(64)));
-  perm p = {.keys = f->work, .other = (uint64_t *)f->work + n, .top = bucket_bits(n, TOP_BITS),
+  perm p = {.keys = f->work,
+            .other = (uint64_t *)f->work + n,
+            .top = bucket_bits(n, TOP_BITS),
             .out = f->out[0]};
   if (n == 0) return MT_OK;
   while (p.mask < (uint64_t)n - 1) p.mask = p.mask << 1 | 1;
@@ -191,8 +193,10 @@ static void draw_with(multi *m, int64_t row, int64_t *out) {
     int64_t lo = 0, hi = last; /* the first whose sum is above x */
     while (lo < hi) {
       int64_t mid = (lo + hi) / 2;
-      if (sums[mid] > x) hi = mid;
-      else lo = mid + 1;
+      if (sums[mid] > x)
+        hi = mid;
+      else
+        lo = mid + 1;
     }
     out[i] = lo + 1;
   }
@@ -252,8 +256,10 @@ static void multinomial_range(void *ctx, int64_t begin, int64_t end) {
   multi *m = ctx;
   for (int64_t row = begin; row < end; row++) {
     int64_t *out = (int64_t *)mt__ptr(m->f->out[0]) + row * m->k;
-    if (m->f->args[2].u.i) draw_with(m, row, out);
-    else draw_without(m, row, out);
+    if (m->f->args[2].u.i)
+      draw_with(m, row, out);
+    else
+      draw_without(m, row, out);
   }
 }
 
@@ -280,8 +286,10 @@ static int multinomial_run(mt_frame *f) {
 static int bernoulli_infer(mt_frame *f) {
   const mt_tensor *self = mt__t(f, 0);
   f->random = true;
-  if (f->args[1].kind != MT_NONE) MT_TRY(mt__check_probability(f, "p", mt__num(&f->args[1])));
-  else MT_TRY(mt__want_dtype(f, "self", self, MT_D_FLOAT));
+  if (f->args[1].kind != MT_NONE)
+    MT_TRY(mt__check_probability(f, "p", mt__num(&f->args[1])));
+  else
+    MT_TRY(mt__want_dtype(f, "self", self, MT_D_FLOAT));
   return mt__out_like(f, 0, self->dtype, self);
 }
 
@@ -365,13 +373,22 @@ const mt_opdef mt__ops_sample[] = {
     {.sig = MT_SIG("randperm(int n, *, generator? generator=None, dtype? dtype=None, "
                    "device? device=None, bool requires_grad=false) -> Tensor"),
      .doc = "The numbers 1 to n in random order.",
-     .infer = randperm_infer, .run = randperm_run},
+     .infer = randperm_infer,
+     .run = randperm_run,
+     .samples = "{5}, {0}, {1}, {40}"},
     {.sig = MT_SIG("multinomial(Tensor self, int num_samples, bool replacement=false, *, "
                    "generator? generator=None) -> Tensor"),
      .doc = "Positions drawn from the last dimension in proportion to its elements.",
-     .infer = multinomial_infer, .run = multinomial_run, .dtypes = MT_D_FLOAT,
-     .flags = MT_OP_NO_AUTOGRAD},
+     .infer = multinomial_infer,
+     .run = multinomial_run,
+     .dtypes = MT_D_FLOAT,
+     .flags = MT_OP_NO_AUTOGRAD,
+     .samples = "{prob(4), 2}, {prob(3,4), 5, true}, {t(prob(4,3)), 4}"},
     {.sig = MT_SIG("bernoulli(Tensor self, float? p=None, *, generator? generator=None) -> Tensor"),
      .doc = "1 with the probability that self holds (or p), else 0.",
-     .infer = bernoulli_infer, .run = bernoulli_run, .vjp = no_gradient, .dtypes = MT_D_ALL},
+     .infer = bernoulli_infer,
+     .run = bernoulli_run,
+     .vjp = no_gradient,
+     .dtypes = MT_D_ALL,
+     .samples = "{prob(3,4)}, {t(prob(3,4))}, {f(3,4), 0.5}, {prob()}"},
     {0}};

@@ -8,7 +8,9 @@
 #include "shapes.h"
 #include "walk.h"
 
-static mt_ints ints(int n, const int64_t *v) { return (mt_ints){n, v}; }
+static mt_ints ints(int n, const int64_t *v) {
+  return (mt_ints){n, v};
+}
 
 /* A copy in row-major order, always new memory. */
 static int fresh(mt_tensor **out, mt_tensor *t) {
@@ -28,7 +30,9 @@ static int reshape_to(mt_frame *f, int n, const int64_t *sizes) {
   return mt_view(&f->out[0], copy, ints(n, full));
 }
 
-static int reshape(mt_frame *f) { return reshape_to(f, f->args[1].n, f->args[1].u.is); }
+static int reshape(mt_frame *f) {
+  return reshape_to(f, f->args[1].n, f->args[1].u.is);
+}
 
 static int reshape_as(mt_frame *f) {
   const mt_tensor *other = mt__t(f, 1);
@@ -83,8 +87,10 @@ static int unflatten(mt_frame *f) {
   bool fits = true;
   for (int i = 0; i < parts->n; i++) {
     int64_t s = parts->u.is[i];
-    if (s == -1 && open < 0) open = i;
-    else fits &= s >= 0 && !__builtin_mul_overflow(known, s, &known);
+    if (s == -1 && open < 0)
+      open = i;
+    else
+      fits &= s >= 0 && !__builtin_mul_overflow(known, s, &known);
   }
   fits &= open < 0 ? known == size : known != 0 && size % known == 0;
   if (!fits)
@@ -190,8 +196,12 @@ static int repeat_all(mt_frame *f, bool may_be_short) {
   return MT_OK;
 }
 
-static int tile(mt_frame *f) { return repeat_all(f, true); }
-static int repeat(mt_frame *f) { return repeat_all(f, false); }
+static int tile(mt_frame *f) {
+  return repeat_all(f, true);
+}
+static int repeat(mt_frame *f) {
+  return repeat_all(f, false);
+}
 
 static int repeat_interleave(mt_frame *f) {
   int64_t reps = f->args[1].u.i, sizes[MT_MAX_DIMS + 1], all = -1;
@@ -235,8 +245,8 @@ static int roll(mt_frame *f) {
   int given = dims->kind == MT_NONE ? 0 : dims->n;
   if (shifts->n == 0) return mt__op_fail(f, MT_ERR_VALUE, "`shifts` required");
   if (given ? given != shifts->n : shifts->n != 1)
-    return mt__op_fail(f, MT_ERR_VALUE,
-                       "shifts and dimensions must align. shifts: %d, dims: %d", shifts->n, given);
+    return mt__op_fail(f, MT_ERR_VALUE, "shifts and dimensions must align. shifts: %d, dims: %d",
+                       shifts->n, given);
   if (given && self->ndim == 0) {
     int d;
     for (int i = 0; i < given; i++) MT_TRY(mt__dim(f, "dims", dims->u.is[i], 0, &d));
@@ -294,8 +304,12 @@ static int flip_one(mt_frame *f, int64_t d, const char *needs) {
   if (mt__t(f, 0)->ndim <= d) return mt__op_fail(f, MT_ERR_SHAPE, "Input must be >= %s", needs);
   return mt_flip(&f->out[0], mt__t(f, 0), ints(1, &d));
 }
-static int flipud(mt_frame *f) { return flip_one(f, 0, "1-d"); }
-static int fliplr(mt_frame *f) { return flip_one(f, 1, "2-d"); }
+static int flipud(mt_frame *f) {
+  return flip_one(f, 0, "1-d");
+}
+static int fliplr(mt_frame *f) {
+  return flip_one(f, 1, "2-d");
+}
 
 /* ---- lists of views ---- */
 
@@ -313,7 +327,9 @@ static int list_dim(const mt_op *op, const mt_arg *args, int param, int *d, int6
 }
 
 /* One number is the size of every part but maybe the last; several are the parts' sizes. */
-static int64_t split_one(const mt_arg *a) { return a->kind == MT_INTS ? a->u.is[0] : a->u.i; }
+static int64_t split_one(const mt_arg *a) {
+  return a->kind == MT_INTS ? a->u.is[0] : a->u.i;
+}
 
 static int split_outputs(int *n, const mt_op *op, const mt_arg *args) {
   int d = 0;
@@ -461,86 +477,125 @@ static int meshgrid(mt_frame *f) {
 const mt_opdef mt__ops_shape[] = {
     {.sig = MT_SIG("reshape(Tensor self, size* shape) -> Tensor"),
      .doc = "The same elements under other sizes: a view where strides allow it, else a copy.",
-     .composite = reshape, .dtypes = MT_D_ALL,
+     .composite = reshape,
+     .dtypes = MT_D_ALL,
      .samples = "{f(3,4), 2, 6}, {t(f(3,4)), 4, -1}, {t(f(3,4)), 12}, {f(), 1}, {f(0,3), 3, 0}"},
     {.sig = MT_SIG("reshape_as(Tensor self, Tensor other) -> Tensor"),
      .doc = "reshape to the sizes of another tensor.",
-     .composite = reshape_as, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .composite = reshape_as,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(3,4), f(2,6)}, {t(f(3,4)), f(12)}"},
     {.sig = MT_SIG("view_as(Tensor self, Tensor other) -> Tensor"),
      .doc = "view with the sizes of another tensor.",
-     .composite = view_as, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .composite = view_as,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(3,4), f(2,6)}"},
     {.sig = MT_SIG("expand_as(Tensor self, Tensor other) -> Tensor"),
      .doc = "expand to the sizes of another tensor.",
-     .composite = expand_as, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .composite = expand_as,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(3,1), f(3,4)}, {f(), f(2)}"},
     {.sig = MT_SIG("ravel(Tensor self) -> Tensor"),
      .doc = "All elements in one dimension: a view where strides allow it.",
-     .composite = ravel, .dtypes = MT_D_ALL, .samples = "{f(3,4)}, {t(f(3,4))}, {f()}"},
+     .composite = ravel,
+     .dtypes = MT_D_ALL,
+     .samples = "{f(3,4)}, {t(f(3,4))}, {f()}"},
     {.sig = MT_SIG("flatten(Tensor self, dim start_dim=1, dim end_dim=-1) -> Tensor"),
      .doc = "The dimensions start_dim to end_dim joined into one.",
-     .composite = flatten, .dtypes = MT_D_ALL,
+     .composite = flatten,
+     .dtypes = MT_D_ALL,
      .samples = "{f(2,3,2)}, {f(2,3,2), 2}, {f(2,3,2), 1, 2}, {t(f(3,4))}, {f()}, {f(0,3), 1}"},
     {.sig = MT_SIG("unflatten(Tensor self, dim dim, size sizes) -> Tensor"),
      .doc = "One dimension divided into several; one of their sizes may be -1.",
-     .composite = unflatten, .dtypes = MT_D_ALL,
+     .composite = unflatten,
+     .dtypes = MT_D_ALL,
      .samples = "{f(2,6), 2, {2, 3}}, {f(2,6), -1, {-1, 2}}, {t(f(3,4)), 1, {2, 2}}"},
     {.sig = MT_SIG("movedim(Tensor self, dims source, dims destination) -> Tensor"),
      .doc = "A view with dimensions moved to other places, the rest in order.",
-     .composite = movedim, .dtypes = MT_D_ALL,
+     .composite = movedim,
+     .dtypes = MT_D_ALL,
      .samples = "{f(2,3,4), 1, 3}, {f(2,3,4), {1, 2}, {3, 1}}, {f(2,3,4), -1, 1}"},
     {.sig = MT_SIG("moveaxis(Tensor self, dims source, dims destination) -> Tensor"),
      .doc = "Another name of movedim.",
-     .composite = movedim, .dtypes = MT_D_ALL, .samples = "{f(2,3,4), 1, 3}"},
+     .composite = movedim,
+     .dtypes = MT_D_ALL,
+     .samples = "{f(2,3,4), 1, 3}"},
     {.sig = MT_SIG("tile(Tensor self, size* dims) -> Tensor"),
      .doc = "The tensor repeated along its dimensions; missing leading numbers are 1.",
-     .composite = tile, .dtypes = MT_D_ALL,
+     .composite = tile,
+     .dtypes = MT_D_ALL,
      .samples = "{f(2,3), 2, 2}, {f(2,3), 2}, {f(3), {2, 1, 3}}, {t(f(2,3)), 1, 2}, {f(), 3}, "
                 "{f(2,3), 0, 1}, {f(1,3), 4, 1}"},
     {.sig = MT_SIG("repeat(Tensor self, size* repeats) -> Tensor"),
      .doc = "The tensor repeated along its dimensions; a number for each of them.",
-     .composite = repeat, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .composite = repeat,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(2,3), 2, 2}, {f(3), {2, 1, 3}}, {t(f(2,3)), 1, 2}, {f(), 3}"},
     {.sig = MT_SIG("repeat_interleave(Tensor self, int repeats, dim? dim=None) -> Tensor"),
      .doc = "Each element, or each slice of a dimension, repeated right after itself.",
-     .composite = repeat_interleave, .dtypes = MT_D_ALL,
+     .composite = repeat_interleave,
+     .dtypes = MT_D_ALL,
      .samples = "{f(2,3), 2}, {f(2,3), 3, 1}, {t(f(2,3)), 2, -1}, {f(), 2}, {f(2,3), 0, 1}"},
     {.sig = MT_SIG("roll(Tensor self, ints shifts, dims? dims=None) -> Tensor"),
      .doc = "Elements shifted along dimensions, those that fall off coming in at the other end.",
-     .composite = roll, .dtypes = MT_D_ALL,
+     .composite = roll,
+     .dtypes = MT_D_ALL,
      .samples = "{f(5), 2}, {f(3,4), 1}, {f(3,4), -1, 2}, {f(3,4), {1, 2}, {1, 2}}, "
                 "{t(f(3,4)), 5, 1}, {f(), 1}, {f(0,3), 1, 1}"},
     {.sig = MT_SIG("flip(Tensor self, dims* dims) -> Tensor"),
      .doc = "A copy with the order of elements reversed along dimensions.",
-     .infer = flip_infer, .run = flip_run, .vjp = flip_vjp, .dtypes = MT_D_ALL,
+     .infer = flip_infer,
+     .run = flip_run,
+     .vjp = flip_vjp,
+     .dtypes = MT_D_ALL,
      .samples = "{f(3,4), 1}, {f(3,4), {1, 2}}, {t(f(3,4)), -1}, {f(5), 1}, {f(0,3), 1}, "
                 "{e(f(3,1), 3, 4), 1}"},
     {.sig = MT_SIG("flipud(Tensor self) -> Tensor"),
      .doc = "flip along the first dimension.",
-     .composite = flipud, .dtypes = MT_D_ALL, .samples = "{f(3,4)}, {f(3)}"},
+     .composite = flipud,
+     .dtypes = MT_D_ALL,
+     .samples = "{f(3,4)}, {f(3)}"},
     {.sig = MT_SIG("fliplr(Tensor self) -> Tensor"),
      .doc = "flip along the second dimension.",
-     .composite = fliplr, .dtypes = MT_D_ALL, .samples = "{f(3,4)}"},
+     .composite = fliplr,
+     .dtypes = MT_D_ALL,
+     .samples = "{f(3,4)}"},
     {.sig = MT_SIG("split(Tensor self, ints split_size, dim dim=1) -> Tensor[]"),
      .doc = "Views of equal parts (the last may be smaller), or of parts with the given sizes.",
-     .composite = split, .outputs = split_outputs, .dtypes = MT_D_ALL, .flags = LIST,
+     .composite = split,
+     .outputs = split_outputs,
+     .dtypes = MT_D_ALL,
+     .flags = LIST,
      .samples = "{f(5,2), 2}, {f(5,2), {1, 4}}, {f(2,5), {2, 0, 3}, 2}, {t(f(3,4)), 2, -1}, "
                 "{f(0,3), 2}"},
     {.sig = MT_SIG("chunk(Tensor self, int chunks, dim dim=1) -> Tensor[]"),
      .doc = "Views of at most that many parts of equal size.",
-     .composite = chunk, .outputs = chunk_outputs, .dtypes = MT_D_ALL, .flags = LIST,
+     .composite = chunk,
+     .outputs = chunk_outputs,
+     .dtypes = MT_D_ALL,
+     .flags = LIST,
      .samples = "{f(5,2), 2}, {f(5,2), 4}, {f(2,6), 3, 2}, {f(0,3), 2}"},
     {.sig = MT_SIG("unbind(Tensor self, dim dim=1) -> Tensor[]"),
      .doc = "Views of every position of a dimension.",
-     .composite = unbind, .outputs = unbind_outputs, .dtypes = MT_D_ALL, .flags = LIST,
+     .composite = unbind,
+     .outputs = unbind_outputs,
+     .dtypes = MT_D_ALL,
+     .flags = LIST,
      .samples = "{f(3,2)}, {f(3,2), 2}, {t(f(3,2)), -1}, {f(0,3)}"},
     {.sig = MT_SIG("broadcast_tensors(Tensor[]* tensors) -> Tensor[]"),
      .doc = "The tensors expanded to their common sizes.",
-     .composite = broadcast_tensors, .outputs = list_outputs, .dtypes = MT_D_ALL,
+     .composite = broadcast_tensors,
+     .outputs = list_outputs,
+     .dtypes = MT_D_ALL,
      .samples = "{f(3,1), f(4)}, {{f(2), f()}}"},
     {.sig = MT_SIG("meshgrid(Tensor[]* tensors, *, choice(ij|xy) indexing=ij) -> Tensor[]"),
      .doc = "Coordinates of a grid: tensor k repeated over the dimensions of the others.",
-     .composite = meshgrid, .outputs = list_outputs, .dtypes = MT_D_ALL,
+     .composite = meshgrid,
+     .outputs = list_outputs,
+     .dtypes = MT_D_ALL,
      .samples = "{f(3), f(4)}, {{f(3), f(2), f()}}, {f(3), f(4), {indexing=\"xy\"}}"},
     {0}};

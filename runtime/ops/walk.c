@@ -26,11 +26,11 @@ void mt__walk_fold(mt_walk *w) {
   w->ndim = n;
 }
 
-#define COPY_LOOP(type)                                                                        \
-  do {                                                                                         \
-    type *restrict d = (type *)dst;                                                            \
-    const type *s = (const type *)src;                                                         \
-    for (int64_t i = 0; i < n; i++) d[i * ds] = s[i * ss];                                     \
+#define COPY_LOOP(type)                                                                            \
+  do {                                                                                             \
+    type *restrict d = (type *)dst;                                                                \
+    const type *s = (const type *)src;                                                             \
+    for (int64_t i = 0; i < n; i++) d[i * ds] = s[i * ss];                                         \
   } while (0)
 
 void mt__copy_row(char *dst, int64_t ds, const char *src, int64_t ss, int64_t n, int esize) {
@@ -39,27 +39,43 @@ void mt__copy_row(char *dst, int64_t ds, const char *src, int64_t ss, int64_t n,
     return;
   }
   switch (esize) {
-  case 1: COPY_LOOP(uint8_t); break;
-  case 2: COPY_LOOP(uint16_t); break;
-  case 4: COPY_LOOP(uint32_t); break;
-  default: COPY_LOOP(uint64_t); break;
+  case 1:
+    COPY_LOOP(uint8_t);
+    break;
+  case 2:
+    COPY_LOOP(uint16_t);
+    break;
+  case 4:
+    COPY_LOOP(uint32_t);
+    break;
+  default:
+    COPY_LOOP(uint64_t);
+    break;
   }
 }
 
-#define COPY_CELLS(type)                                                                       \
-  do {                                                                                         \
-    type *d = (type *)dst;                                                                     \
-    const type *s = (const type *)src;                                                         \
-    for (int64_t i = 0; i < n; i++) d[to[i]] = s[from[i]];                                     \
+#define COPY_CELLS(type)                                                                           \
+  do {                                                                                             \
+    type *d = (type *)dst;                                                                         \
+    const type *s = (const type *)src;                                                             \
+    for (int64_t i = 0; i < n; i++) d[to[i]] = s[from[i]];                                         \
   } while (0)
 
 void mt__copy_cells(char *dst, const int64_t *to, const char *src, const int64_t *from, int64_t n,
                     int esize) {
   switch (esize) {
-  case 1: COPY_CELLS(uint8_t); break;
-  case 2: COPY_CELLS(uint16_t); break;
-  case 4: COPY_CELLS(uint32_t); break;
-  default: COPY_CELLS(uint64_t); break;
+  case 1:
+    COPY_CELLS(uint8_t);
+    break;
+  case 2:
+    COPY_CELLS(uint16_t);
+    break;
+  case 4:
+    COPY_CELLS(uint32_t);
+    break;
+  default:
+    COPY_CELLS(uint64_t);
+    break;
   }
 }
 
@@ -97,46 +113,46 @@ int mt__clear(char *p, int64_t bytes) {
   return mt__parallel_range(bytes, 1 << 18, clear_range, p);
 }
 
-#define T uint8_t
-#define C uint64_t
+#define T    uint8_t
+#define C    uint64_t
 #define NAME uint8
 #include "add_row.inc"
-#define T int8_t
-#define C uint64_t
+#define T    int8_t
+#define C    uint64_t
 #define NAME int8
 #include "add_row.inc"
-#define T int16_t
-#define C uint64_t
+#define T    int16_t
+#define C    uint64_t
 #define NAME int16
 #include "add_row.inc"
-#define T int32_t
-#define C uint64_t
+#define T    int32_t
+#define C    uint64_t
 #define NAME int32
 #include "add_row.inc"
-#define T int64_t
-#define C uint64_t
+#define T    int64_t
+#define C    uint64_t
 #define NAME int64
 #include "add_row.inc"
-#define T uint16_t
-#define C float
-#define NAME float16
-#define LOAD mt__half_to_float
+#define T     uint16_t
+#define C     float
+#define NAME  float16
+#define LOAD  mt__half_to_float
 #define STORE mt__float_to_half
 #include "add_row.inc"
-#define T uint16_t
-#define C float
-#define NAME bfloat16
-#define LOAD mt__bf16_to_float
+#define T     uint16_t
+#define C     float
+#define NAME  bfloat16
+#define LOAD  mt__bf16_to_float
 #define STORE mt__float_to_bf16
 #include "add_row.inc"
-#define T float
-#define C float
-#define NAME float32
+#define T          float
+#define C          float
+#define NAME       float32
 #define CONTIGUOUS mt__kern_index()->add_f32
 #include "add_row.inc"
-#define T double
-#define C double
-#define NAME float64
+#define T          double
+#define C          double
+#define NAME       float64
 #define CONTIGUOUS mt__kern_index()->add_f64
 #include "add_row.inc"
 
@@ -154,11 +170,11 @@ static void add_cells_bool(char *dst, const int64_t *to, const char *src, const 
 
 mt_add_row_fn mt__add_row(int dtype) {
   static const mt_add_row_fn rows[MT_NDTYPES] = {
-      [MT_BOOL] = add_row_bool,         [MT_UINT8] = add_row_uint8,
-      [MT_INT8] = add_row_int8,         [MT_INT16] = add_row_int16,
-      [MT_INT32] = add_row_int32,       [MT_INT64] = add_row_int64,
-      [MT_FLOAT16] = add_row_float16,   [MT_BFLOAT16] = add_row_bfloat16,
-      [MT_FLOAT32] = add_row_float32,   [MT_FLOAT64] = add_row_float64,
+      [MT_BOOL] = add_row_bool,       [MT_UINT8] = add_row_uint8,
+      [MT_INT8] = add_row_int8,       [MT_INT16] = add_row_int16,
+      [MT_INT32] = add_row_int32,     [MT_INT64] = add_row_int64,
+      [MT_FLOAT16] = add_row_float16, [MT_BFLOAT16] = add_row_bfloat16,
+      [MT_FLOAT32] = add_row_float32, [MT_FLOAT64] = add_row_float64,
   };
   return rows[dtype];
 }

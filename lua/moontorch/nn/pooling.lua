@@ -7,6 +7,7 @@ local text = require "moontorch.nn.text"
 local Module = require "moontorch.nn.base"
 
 local max_pool2d, avg_pool2d = core.ops.max_pool2d, core.ops.avg_pool2d
+local max_pool2d_with_indices = core.ops.max_pool2d_with_indices
 
 ---@class nn.MaxPool2d : nn.Module
 local MaxPool2d = class.class("nn.MaxPool2d", Module)
@@ -26,8 +27,8 @@ end
 --- (batch, channels, h, w) or without batch; with return_indices the positions come second.
 function MaxPool2d:forward(x)
   local s = self._slots
-  return max_pool2d(x, s.kernel_size, s.stride, s.padding, s.dilation, s.ceil_mode,
-    s.return_indices)
+  local op = s.return_indices and max_pool2d_with_indices or max_pool2d
+  return op(x, s.kernel_size, s.stride, s.padding, s.dilation, s.ceil_mode)
 end
 
 function MaxPool2d:extra_repr()
