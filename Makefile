@@ -156,6 +156,26 @@ $(PLUGIN): $(CUDA_OBJ)
 	$(NVCC) -shared -cudart static $(CUDA_CODE) -Xlinker -z,nodelete -o $@ $^ -ldl -lpthread
 endif
 
+# ---- the CUDA plugin on the host, to run its kernels in tests without a GPU ----
+#
+#   make cuda-emulated && MOONTORCH_CUDA_PLUGIN=$PWD/build/emulated/libmoontorch_cuda.so \
+#     busted --run cuda spec/cuda
+
+EMULATED := $(B)/emulated
+EMULATED_OBJ := $(patsubst cuda/%.cu,$(EMULATED)/%.o,$(CUDA_SRC)) $(EMULATED)/emulate.o
+EMULATED_FLAGS := -std=gnu++17 -O1 -g -ffp-contract=off -fPIC -fvisibility=hidden -Icuda/emulate -Iruntime -I$(GEN) -Icuda
+.PHONY: cuda-emulated
+cuda-emulated: $(EMULATED)/libmoontorch_cuda.so
+$(EMULATED)/%.o: cuda/%.cu | $(GENERATED)
+	@mkdir -p $(@D)
+	$(CXX) -x c++ $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
+$(EMULATED)/emulate.o: cuda/emulate/emulate.cc
+	@mkdir -p $(@D)
+	$(CXX) $(EMULATED_FLAGS) -MMD -MP -c -o $@ $<
+$(EMULATED)/libmoontorch_cuda.so: $(EMULATED_OBJ)
+	$(CXX) -shared -o $@ $^ -ldl -lpthread
+-include $(EMULATED_OBJ:.o=.d)
+
 # ---- tests ----------------------------------------------------------------
 
 check: format-check lint test

@@ -155,19 +155,26 @@ static int read_other(lua_State *L) {
 
 /* ---- setting ---- */
 
-/* x.data = y: x takes y's memory, sizes and strides. */
+/* x.data = y: x takes y's memory, sizes, strides, dtype and device. */
 static void set_data(lua_State *L, mtb_state *st) {
   mt_tensor *t = self_of(L, st, "data"), *y = mtb_check_tensor(L, 3, "x.data");
   char a[200], b[200];
-  if (t->dtype != y->dtype || t->device != y->device)
-    mtb_error(L, "x.data: the new data must have x's dtype and device: x is %s, the data %s",
+  if (t->node && (t->dtype != y->dtype || t->device != y->device))
+    mtb_error(L, "x.data: x has a history, so its dtype and device stay: x is %s, the data %s",
               mt__describe(a, sizeof a, t), mt__describe(b, sizeof b, y));
   if (t->base) mtb_error(L, "x.data: a view cannot take other data");
+  if ((t->flags & MT_T_REQUIRES_GRAD) && !mt__is_float(y->dtype))
+    mtb_error(L, "x.data: x requires grad, so the data must be floating point, got %s",
+              mt_dtype_name(y->dtype));
   mt_tensor *alias = NULL; /* memory under a version counter of its own */
   MTB_CHECK_MEMORY(L, st, mt_data_alias(&alias, mtb_check_tensor(L, 3, "x.data")));
   mt_storage *old = t->storage;
   t->storage = alias->storage;
   alias->storage = old;
+  t->dtype = alias->dtype;
+  t->device = alias->device;
+  t->dtype = alias->dtype;
+  t->device = alias->device;
   t->ndim = alias->ndim;
   t->numel = alias->numel;
   t->offset = alias->offset;

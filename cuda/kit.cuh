@@ -19,6 +19,8 @@
   kernel<<<(unsigned)(blocks), (unsigned)(threads), 0, stream>>>(__VA_ARGS__)
 #endif
 
+#define MTC_NOINLINE __attribute__((noinline))
+
 enum { MTC_THREADS = 256, MTC_MAX_BLOCKS = 1 << 20 };
 
 // Blocks of a loop in strides of the whole grid.

@@ -41,6 +41,7 @@ struct blas {
 } cublas;
 bool have_blas;
 void *handles[MTC_MAX_DEVICES];
+pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // a handle has one stream at a time
 
 void find_blas() {
   if (!(MTC_BLAS_OPEN())) return;
@@ -56,10 +57,12 @@ void *handle_of(int device) {
   pthread_once(&once, find_blas);
   int ordinal = device - MT_CUDA;
   if (!have_blas) return NULL;
+  pthread_mutex_lock(&lock);
   if (!handles[ordinal]) {
     if (cublas.create(&handles[ordinal]) != 0) handles[ordinal] = NULL;
     else cublas.set_mode(handles[ordinal], NO_REDUCED_SUMS);
   }
+  pthread_mutex_unlock(&lock);
   return handles[ordinal];
 }
 
@@ -154,11 +157,13 @@ int mtc_product(int device, int64_t m, int64_t n, int64_t k, int64_t batch, cons
   bool wide = c.dtype == MT_FLOAT64;
   float falpha = (float)p.alpha, fbeta = (float)p.beta;
   const void *by = wide ? (const void *)&p.alpha : &falpha, *keep = wide ? (const void *)&p.beta : &fbeta;
+  pthread_mutex_lock(&lock);
   int status = cublas.set_stream(handle, s);
   if (status == 0)
     status = cublas.gemm(handle, opb, opa, (int)n, (int)m, (int)k, by, b.p, blas_type(b.dtype), (int)ldb, b.batch,
                          a.p, blas_type(a.dtype), (int)lda, a.batch, keep, c.p, blas_type(c.dtype), (int)ldc, c.batch,
                          (int)batch, wide ? COMPUTE_64F : COMPUTE_32F, DEFAULT_ALGORITHM);
+  pthread_mutex_unlock(&lock);
   if (status == 0) return MT_OK;
   return mtc_host->fail(MT_ERR_DEVICE, "CUDA: cuBLAS failed with status %d", status);
 }

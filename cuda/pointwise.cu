@@ -62,10 +62,9 @@ void finish(mtc_pw_job *j, int n, int compute) {
   mtc_walk_finish(&j->w, true); // numbers go along with the result: they stand in no way
   j->n = j->w.numel;
   j->flat = j->aligned = mtc_walk_is_run(&j->w);
-  if (alignment(j->out)) j->aligned = 0;
+  if (alignment(j->out) || !mtc_pw_fours(j->out_dtype, compute, true)) j->aligned = 0;
   for (int k = 0; k < n; k++)
-    if (j->in[k] && alignment(j->in[k])) j->aligned = 0;
-  (void)compute;
+    if (j->in[k] && (alignment(j->in[k]) || !mtc_pw_fours(j->dtype[k], compute, false))) j->aligned = 0;
 }
 
 int launch(const mt_frame *f, mtc_pw_launch fn, const mtc_pw_job &j, cudaStream_t s) {

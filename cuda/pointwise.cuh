@@ -185,35 +185,62 @@ struct alignas(8) mtc_four_halves {
   uint16_t v[4];
 };
 
-// Four neighbours, from a place that is a multiple of four; the memory is aligned.
-template <typename T> static __device__ inline void mtc_load4(T *v, const char *p, int dtype, int64_t i) {
+// Four neighbours, from a place that is a multiple of four, of memory that is aligned and of a dtype
+// that mtc_pw_fours() names for T.
+template <typename T> static __device__ void mtc_load4(T *v, const char *p, int dtype, int64_t i);
+template <> __device__ inline void mtc_load4<float>(float *v, const char *p, int dtype, int64_t i) {
   if (dtype == MT_FLOAT32) {
     mtc_four_floats q = *(const mtc_four_floats *)((const float *)p + i);
-    for (int k = 0; k < 4; k++) v[k] = mtc_as<T>(q.v[k]);
-  } else if (dtype == MT_FLOAT16 || dtype == MT_BFLOAT16) {
-    mtc_four_halves q = *(const mtc_four_halves *)((const uint16_t *)p + i);
-    for (int k = 0; k < 4; k++)
-      v[k] = mtc_as<T>(dtype == MT_FLOAT16 ? mtc_from_half(q.v[k]) : mtc_from_bf16(q.v[k]));
-  } else {
-    for (int k = 0; k < 4; k++) v[k] = mtc_load<T>(p, dtype, i + k);
+    for (int k = 0; k < 4; k++) v[k] = q.v[k];
+    return;
+  }
+  mtc_four_halves q = *(const mtc_four_halves *)((const uint16_t *)p + i);
+  for (int k = 0; k < 4; k++) v[k] = dtype == MT_FLOAT16 ? mtc_from_half(q.v[k]) : mtc_from_bf16(q.v[k]);
+}
+template <> __device__ inline void mtc_load4<double>(double *v, const char *p, int, int64_t i) {
+  for (int k = 0; k < 4; k++) v[k] = ((const double *)p)[i + k];
+}
+template <> __device__ inline void mtc_load4<int64_t>(int64_t *v, const char *p, int, int64_t i) {
+  for (int k = 0; k < 4; k++) v[k] = ((const int64_t *)p)[i + k];
+}
+
+static __device__ inline void mtc_store4(char *p, int dtype, int64_t i, const float *v) {
+  if (dtype == MT_FLOAT32) {
+    mtc_four_floats q;
+    for (int k = 0; k < 4; k++) q.v[k] = v[k];
+    *(mtc_four_floats *)((float *)p + i) = q;
+    return;
+  }
+  mtc_four_halves q;
+  for (int k = 0; k < 4; k++) q.v[k] = dtype == MT_FLOAT16 ? mtc_to_half(v[k]) : mtc_to_bf16(v[k]);
+  *(mtc_four_halves *)((uint16_t *)p + i) = q;
+}
+static __device__ inline void mtc_store4(char *p, int, int64_t i, const double *v) {
+  for (int k = 0; k < 4; k++) ((double *)p)[i + k] = v[k];
+}
+static __device__ inline void mtc_store4(char *p, int dtype, int64_t i, const int64_t *v) {
+  for (int k = 0; k < 4; k++) {
+    if (dtype == MT_BOOL) ((uint8_t *)p)[i + k] = v[k] != 0; // of a test
+    else ((int64_t *)p)[i + k] = v[k];
   }
 }
 
-template <typename T> static __device__ inline void mtc_store4(char *p, int dtype, int64_t i, const T *v) {
-  if (dtype == MT_FLOAT32) {
-    mtc_four_floats q;
-    for (int k = 0; k < 4; k++) q.v[k] = mtc_as<float>(v[k]);
-    *(mtc_four_floats *)((float *)p + i) = q;
-  } else if (dtype == MT_FLOAT16 || dtype == MT_BFLOAT16) {
-    mtc_four_halves q;
-    for (int k = 0; k < 4; k++) {
-      float x = mtc_as<float>(v[k]);
-      q.v[k] = dtype == MT_FLOAT16 ? mtc_to_half(x) : mtc_to_bf16(x);
-    }
-    *(mtc_four_halves *)((uint16_t *)p + i) = q;
-  } else {
-    for (int k = 0; k < 4; k++) mtc_store<T>(p, dtype, i + k, v[k]);
-  }
+// Whether four elements at once may be moved of operands of this dtype, computed in `compute`.
+static inline bool mtc_pw_fours(int dtype, int compute, bool result) {
+  if (result && dtype == MT_BOOL) return true;
+  if (compute == MT_FLOAT64 || compute == MT_INT64) return dtype == compute;
+  return mt__is_float(compute) && mt__is_float(dtype) && dtype != MT_FLOAT64;
+}
+
+// One element of any dtype: not inlined, since every loop has several and memory is what counts.
+template <typename T> static __device__ MTC_NOINLINE T mtc_pw_get(const char *p, int dtype, int64_t i) {
+  return mtc_load<T>(p, dtype, i);
+}
+template <typename T> static __device__ MTC_NOINLINE void mtc_pw_put(char *p, int dtype, int64_t i, T v) {
+  mtc_store<T>(p, dtype, i, v);
+}
+static __device__ MTC_NOINLINE void mtc_pw_locate(const mtc_walk<MTC_PW_MOST + 1> &w, int64_t i, int64_t *off) {
+  mtc_locate(w, i, off);
 }
 
 // ---- the loop ----
@@ -238,18 +265,18 @@ template <typename OP, typename T, int N> __global__ void mtc_pw_loop(mtc_pw_job
         for (int k = 0; k < N; k++) one[k] = v[k][e];
         r[e] = OP::template run<T>(one, p);
       }
-      mtc_store4<R>(j.out, j.out_dtype, 4 * i, r);
+      mtc_store4(j.out, j.out_dtype, 4 * i, r);
     }
   }
   int64_t first = j.flat && j.aligned ? j.n / 4 * 4 : 0;
   MTC_EACH(i, j.n - first) {
     int64_t off[MTC_PW_MOST + 1];
     if (j.flat) for (int k = 0; k <= N; k++) off[k] = first + i;
-    else mtc_locate(j.w, i, off);
+    else mtc_pw_locate(j.w, i, off);
     T one[N];
     for (int k = 0; k < N; k++)
-      one[k] = j.in[k] ? mtc_load<T>(j.in[k], j.dtype[k], off[k + 1]) : number[k];
-    mtc_store<R>(j.out, j.out_dtype, off[0], OP::template run<T>(one, p));
+      one[k] = j.in[k] ? mtc_pw_get<T>(j.in[k], j.dtype[k], off[k + 1]) : number[k];
+    mtc_pw_put<R>(j.out, j.out_dtype, off[0], OP::template run<T>(one, p));
   }
 }
 

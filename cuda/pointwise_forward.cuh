@@ -13,13 +13,18 @@ namespace {
 #define OF_BITS  mtc_pw_same
 #define OF_TEST  mtc_pw_truth
 #define OF_FTEST mtc_pw_truth
-#define FUNCTOR(name, cls, names, value)                                                         \
+// Long expressions are not inlined: a loop has five places for them.
+#define INLINE_LIGHT  inline
+#define INLINE_MEDIUM MTC_NOINLINE
+#define INLINE_HEAVY  MTC_NOINLINE
+#define FUNCTOR(name, cls, cost, names, value)                                                   \
   struct fwd_##name {                                                                            \
     template <typename T> struct result {                                                        \
       typedef typename OF_##cls<T>::type type;                                                   \
     };                                                                                           \
     template <typename T>                                                                        \
-    static __device__ typename result<T>::type run(const T *in, const mtc_pw_numbers &p) {       \
+    static __device__ INLINE_##cost typename result<T>::type run(const T *in,                    \
+                                                                 const mtc_pw_numbers &p) {      \
       names (void)p;                                                                             \
       return (typename result<T>::type)(value);                                                  \
     }                                                                                            \
@@ -27,12 +32,12 @@ namespace {
 #define ONE   const T x = in[0]; (void)x;
 #define TWO   const T a = in[0], b = in[1]; (void)a, (void)b;
 #define THREE const T a = in[0], b = in[1], c = in[2];
-#define KERNEL1(name, cls, cost, value, ...)                        FUNCTOR(name, cls, ONE, value)
-#define KERNEL2(name, cls, cost, value, ...)                        FUNCTOR(name, cls, TWO, value)
-#define KERNEL3(name, cls, cost, value, ...)                        FUNCTOR(name, cls, THREE, value)
-#define UNARY(name, sig, dtypes, flags, cls, cost, value, ...)      FUNCTOR(name, cls, ONE, value)
-#define BINARY(name, sig, dtypes, flags, cls, cost, value, ...)     FUNCTOR(name, cls, TWO, value)
-#define TERNARY(name, sig, dtypes, flags, cls, cost, value, ...)    FUNCTOR(name, cls, THREE, value)
+#define KERNEL1(name, cls, cost, value, ...)                        FUNCTOR(name, cls, cost, ONE, value)
+#define KERNEL2(name, cls, cost, value, ...)                        FUNCTOR(name, cls, cost, TWO, value)
+#define KERNEL3(name, cls, cost, value, ...)                        FUNCTOR(name, cls, cost, THREE, value)
+#define UNARY(name, sig, dtypes, flags, cls, cost, value, ...)      FUNCTOR(name, cls, cost, ONE, value)
+#define BINARY(name, sig, dtypes, flags, cls, cost, value, ...)     FUNCTOR(name, cls, cost, TWO, value)
+#define TERNARY(name, sig, dtypes, flags, cls, cost, value, ...)    FUNCTOR(name, cls, cost, THREE, value)
 #include "pointwise_vocabulary.cuh"
 #include "ops/pointwise.def"
 #include "kernels/vocabulary_off.h"

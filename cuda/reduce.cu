@@ -257,6 +257,7 @@ void plan(work *w, const mt_tensor *in, uint32_t mask, bool ordered) {
   bool across = lines > 1 && beside != 0 && beside < along;
   w->tile = mtc_tile_for(n, lines, across);
   int64_t blocks = mtc_tile_blocks(w->tile, lines), per = 4096;
+  if (blocks < 1) blocks = 1; // no lines
   int64_t most = blocks < 1024 ? 1024 / blocks : 1, want = n / (per * w->tile.width / 256 + 1);
   w->segments = want < 1 ? 1 : want > most ? most : want;
   w->segment = (n + w->segments - 1) / w->segments;

@@ -1,7 +1,7 @@
 -- Trains a network on handwritten digits.
 --
 --     moontorch examples/mnist.lua [--model mlp|lenet] [--data DIR] [--epochs 2] [--device cpu]
---                                  [--seed 1] [--batch 64] [--lr 0.002] [--save model.mt]
+--                                  [--seed 1] [--batch 64] [--lr 0.003] [--save model.mt]
 --
 -- Without --data it looks for MNIST in ./data, then tries to fetch it there, and without a
 -- network draws digits of its own. Ends with status 1 when the test accuracy stays too low.
@@ -11,7 +11,7 @@ local nn, F, optim = torch.nn, torch.nn.functional, torch.optim
 local datasets = torch.vision.datasets
 
 local options = {
-  model = "mlp", epochs = 2, device = "cpu", seed = 1, batch = 64, lr = 0.002,
+  model = "mlp", epochs = 2, device = "cpu", seed = 1, batch = 64, lr = 0.003,
   save = "mnist-model.mt",
 }
 

@@ -30,6 +30,40 @@ function cuda.memory_stats(device)
   return core.memory_stats(device or "cuda")
 end
 
+--- Bytes of live tensors on the device; the most there were since the last reset; and what the
+--- allocator holds from the driver, cached blocks included.
+---@param device? string
+---@return integer
+function cuda.memory_allocated(device)
+  return cuda.is_available() and cuda.memory_stats(device).live or 0
+end
+
+---@param device? string
+---@return integer
+function cuda.max_memory_allocated(device)
+  return cuda.is_available() and cuda.memory_stats(device).peak or 0
+end
+
+---@param device? string
+---@return integer
+function cuda.memory_reserved(device)
+  if not cuda.is_available() then return 0 end
+  local stats = cuda.memory_stats(device)
+  return stats.live + stats.cached
+end
+
+---@param device? string
+function cuda.reset_peak_memory_stats(device)
+  if cuda.is_available() then core.reset_peak_memory_stats(device or "cuda") end
+end
+
+--- The device that "cuda" without a number means, counted from 0.
+---@return integer
+function cuda.current_device()
+  if not cuda.is_available() then fail("torch.cuda.current_device: there is no CUDA device") end
+  return 0
+end
+
 --- Gives cached memory back to the driver.
 ---@param device? string
 function cuda.empty_cache(device)

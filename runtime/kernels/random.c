@@ -1,11 +1,10 @@
 /* kernels/random.c: contiguous loops of random numbers. */
 #include "random.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "kernels.h"
-#include "philox.h"
+#include "randmath.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -94,12 +93,12 @@ static void words(uint32_t *out, uint64_t seed, uint64_t stream, uint64_t index,
   }
 }
 
-/* ---- uniform ---- */
+/* ---- numbers ---- */
 
 static void uniform_f32(float *restrict out, const uint32_t *restrict w, int64_t n, float lo,
                         float range, float top) {
   for (int64_t i = 0; i < n; i++) {
-    float x = (float)(int32_t)(w[i] >> 8) * 0x1p-24f * range + lo;
+    float x = mt__unit_f32(w[i]) * range + lo;
     out[i] = x < top ? x : top;
   }
 }
@@ -107,76 +106,25 @@ static void uniform_f32(float *restrict out, const uint32_t *restrict w, int64_t
 static void uniform_f64(double *restrict out, const uint32_t *restrict w, int64_t n, double lo,
                         double range, double top) {
   for (int64_t i = 0; i < n; i++) {
-    uint64_t bits = (uint64_t)w[2 * i] << 21 | w[2 * i + 1] >> 11;
-    double x = (double)(int64_t)bits * 0x1p-53 * range + lo;
+    double x = mt__unit_f64(w[2 * i], w[2 * i + 1]) * range + lo;
     out[i] = x < top ? x : top;
   }
 }
 
-/* ---- normal ----
- *
- * G. Box and M. Muller, "A Note on the Generation of Random Normal Deviates", 1958: radius
- * sqrt(-2 ln v) and a uniform angle. Logarithm, sine and cosine are polynomials in the ranges
- * that occur (coefficients fitted for these by the Cephes library of S. Moshier). */
-
-/* ln v for v in [2^-32, 1]. */
-static inline float log_of(float v) {
-  uint32_t bits;
-  memcpy(&bits, &v, sizeof bits);
-  /* v = m 2^e with m in [sqrt 1/2, sqrt 2) */
-  int32_t e = (int32_t)(bits - 0x3f3504f3u) >> 23;
-  uint32_t mbits = bits - ((uint32_t)e << 23);
-  float m, k = (float)e;
-  memcpy(&m, &mbits, sizeof m);
-  float x = m - 1.0f, z = x * x;
-  float p = 7.0376836292e-2f;
-  p = MT_FMA(p, x, -1.1514610310e-1f);
-  p = MT_FMA(p, x, 1.1676998740e-1f);
-  p = MT_FMA(p, x, -1.2420140846e-1f);
-  p = MT_FMA(p, x, 1.4249322787e-1f);
-  p = MT_FMA(p, x, -1.6668057665e-1f);
-  p = MT_FMA(p, x, 2.0000714765e-1f);
-  p = MT_FMA(p, x, -2.4999993993e-1f);
-  p = MT_FMA(p, x, 3.3333331174e-1f);
-  float y = p * x * z;
-  y = MT_FMA(k, -2.12194440e-4f, y);
-  y = MT_FMA(-0.5f, z, y);
-  return MT_FMA(k, 0.693359375f, x + y);
-}
-
 static void normal_f32(float *restrict out, const uint32_t *restrict w, int64_t n, float mean,
                        float std) {
-  for (int64_t i = 0; i < n / 2; i++) {
-    uint32_t a = w[2 * i], b = w[2 * i + 1];
-    float v = (float)(int32_t)(a >> 1) * 0x1p-31f + 0x1p-32f;
-    float r = sqrtf(-2.0f * log_of(v)) * std;
-    /* the angle is b's top two bits quarter turns and the rest, as a signed part of one */
-    float t = (float)(int32_t)(b << 2) * (0x1p-32f * 1.57079632679489662f), z = t * t;
-    float s = -1.9515295891e-4f, c = 2.443315711809948e-5f;
-    s = MT_FMA(s, z, 8.3321608736e-3f);
-    s = MT_FMA(s, z, -1.6666654611e-1f);
-    s = MT_FMA(s * z, t, t);
-    c = MT_FMA(c, z, -1.388731625493765e-3f);
-    c = MT_FMA(c, z, 4.166664568298827e-2f);
-    c = MT_FMA(c * z, z, MT_FMA(-0.5f, z, 1.0f));
-    uint32_t odd = 0u - (b >> 30 & 1u), flip = b & 0x80000000u, sb, cb;
-    memcpy(&sb, &s, sizeof sb);
-    memcpy(&cb, &c, sizeof cb);
-    /* quarters 0..3: (c, s), (-s, c), (-c, -s), (s, -c) */
-    uint32_t xb = ((cb & ~odd) | (sb & odd)) ^ flip ^ (odd & 0x80000000u);
-    uint32_t yb = ((sb & ~odd) | (cb & odd)) ^ flip;
-    float x, y;
-    memcpy(&x, &xb, sizeof x);
-    memcpy(&y, &yb, sizeof y);
-    out[2 * i] = x * r + mean;
-    out[2 * i + 1] = y * r + mean;
-  }
+  for (int64_t i = 0; i < n / 2; i++)
+    mt__normal_pair_f32(w[2 * i], w[2 * i + 1], mean, std, &out[2 * i], &out[2 * i + 1]);
 }
 
 static void exponential_f32(float *restrict out, const uint32_t *restrict w, int64_t n,
                             float scale) {
-  for (int64_t i = 0; i < n; i++)
-    out[i] = -log_of(((float)(int32_t)(w[i] >> 9) + 0.5f) * 0x1p-23f) * scale;
+  for (int64_t i = 0; i < n; i++) out[i] = -mt__log_unit(mt__open_f32(w[i])) * scale;
+}
+
+static void integers(int64_t *restrict out, const uint32_t *restrict w, int64_t n, int64_t low,
+                     uint64_t count) {
+  for (int64_t i = 0; i < n; i++) out[i] = mt__integer_of(w[2 * i], w[2 * i + 1], low, count);
 }
 
 /* ---- choices ---- */
@@ -202,6 +150,7 @@ const mt_kern_random MT_KERN(random) = {
     .uniform_f64 = uniform_f64,
     .normal_f32 = normal_f32,
     .exponential_f32 = exponential_f32,
+    .integers = integers,
     .below = below,
     .keep_f32 = keep_f32,
 };

@@ -1,10 +1,8 @@
 /* kernels/random.h: contiguous loops of random numbers.
  *
  * Words come from philox.h: element i of an op that takes one word an element has word i % 4 of
- * counter i / 4, of one that takes two has words 2 (i % 2) and the next of counter i / 2. What a
- * loop makes of an element's words is written out here, operation by operation, so that other
- * devices can do the same: the transformed draws agree to 4 ulp of the largest magnitude that
- * enters (exactly where only products, sums and comparisons enter).
+ * counter i / 4, of one that takes two has words 2 (i % 2) and the next of counter i / 2. What is
+ * made of an element's words stands in randmath.h.
  */
 #ifndef MT_KERNELS_RANDOM_H
 #define MT_KERNELS_RANDOM_H
@@ -24,6 +22,8 @@ typedef struct mt_kern_random {
   void (*normal_f32)(float *out, const uint32_t *w, int64_t n, float mean, float std);
   /* -ln(v) * scale, v = (k + 1/2) 2^-23 from 23 bits of one word */
   void (*exponential_f32)(float *out, const uint32_t *w, int64_t n, float scale);
+  /* low + (two words * count) / 2^64 */
+  void (*integers)(int64_t *out, const uint32_t *w, int64_t n, int64_t low, uint64_t count);
   /* word <= last */
   void (*below)(uint8_t *out, const uint32_t *w, int64_t n, uint32_t last);
   /* word <= last ? x * scale : 0 */

@@ -3,6 +3,8 @@
 #define MT_OPS_DRAWS_H
 
 #include "internal.h"
+#include "kernels/kernels.h"
+#include "kernels/randmath.h"
 #include "kernels/random.h"
 
 /* Elements are made MT_DRAW at a time, so that a task begins at a whole counter. */
@@ -16,18 +18,6 @@ void mt__draw_words(uint32_t *w, uint64_t seed, uint64_t stream, int64_t begin, 
 /* The number of words below p * 2^32; p is within 0..1. */
 static inline uint64_t mt__threshold(double p) {
   return (uint64_t)(p * 4294967296.0);
-}
-
-/* 64 bits and a number in [0, 1) of an element's two words. */
-static inline uint64_t mt__two_words(const uint32_t *w) {
-  return (uint64_t)w[0] << 32 | w[1];
-}
-static inline double mt__unit(const uint32_t *w) {
-  return (double)(int64_t)(mt__two_words(w) >> 11) * 0x1p-53;
-}
-/* A number in (0, 1) of two words: never 0, never 1. */
-static inline double mt__open_unit(const uint32_t *w) {
-  return ((double)(int64_t)(mt__two_words(w) >> 12) + 0.5) * 0x1p-52;
 }
 
 int mt__check_probability(const mt_frame *f, const char *name, double p);

@@ -88,10 +88,11 @@ typedef struct join_ctx {
   const mt_tensor *out;
   int d;
   bool stacked;
+  _Atomic int status; /* a copy can be interrupted */
 } join_ctx;
 
 /* Tensor i's part of the output, which begins at `start` of dimension d. */
-static int64_t copy_part(const join_ctx *c, int64_t i, int64_t start) {
+static int64_t copy_part(join_ctx *c, int64_t i, int64_t start) {
   const mt_tensor *t = c->list[i], *out = c->out;
   mt_tensor part = {.dtype = out->dtype,
                     .device = out->device,
@@ -106,12 +107,13 @@ static int64_t copy_part(const join_ctx *c, int64_t i, int64_t start) {
     part.strides[k++] = out->strides[from];
   }
   mt__set_contiguous_flag(&part);
-  if (t->numel) mt__copy_values(&part, t); /* cannot fail on the CPU */
+  int status = t->numel ? mt__copy_values(&part, t) : MT_OK;
+  if (status != MT_OK) c->status = status;
   return start + (c->stacked ? 1 : t->sizes[c->d]);
 }
 
 static void join_range(void *p, int64_t begin, int64_t end) {
-  const join_ctx *c = p;
+  join_ctx *c = p;
   int64_t start = 0;
   for (int64_t i = 0; i < begin; i++)
     start += c->stacked ? 1 : is_skipped(c->list[i]) ? 0 : c->list[i]->sizes[c->d];
@@ -129,9 +131,10 @@ static int join_run(mt_frame *f) {
   int64_t each = c.out->numel / n + 1;
   if (n < 8 || each > 8 * MT_COPY_GRAIN) {
     join_range(&c, 0, n);
-    return MT_OK;
+    return c.status;
   }
-  return mt__parallel_range(n, MT_COPY_GRAIN / each + 1, join_range, &c);
+  MT_TRY(mt__parallel_range(n, MT_COPY_GRAIN / each + 1, join_range, &c));
+  return c.status;
 }
 
 static int cat_vjp(mt_vjp *v) {

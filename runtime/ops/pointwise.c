@@ -78,8 +78,9 @@ static bool fits(int64_t i, int dtype) {
   }
 }
 
-/* A number or a tensor of one element as n <= MT_LANES equal elements of a loop's dtype. */
-static void spread(char *lanes, int dtype, const mt_arg *a, int64_t n) {
+/* A number or a tensor of one element as n <= MT_LANES equal elements of a loop's dtype. An
+ * integer beyond it wraps around, or stops at its end. */
+static void spread(char *lanes, int dtype, const mt_arg *a, int64_t n, bool stops) {
   union {
     char bytes[8];
     uint8_t u8;
@@ -97,7 +98,7 @@ static void spread(char *lanes, int dtype, const mt_arg *a, int64_t n) {
     one.d = mt__num(a);
   } else if (dtype == MT_BOOL) {
     one.u8 = a->kind == MT_FLOAT ? a->u.f != 0 : a->u.i != 0;
-  } else if (mt__is_float(dtype)) {
+  } else if (stops || mt__is_float(dtype)) {
     mt__store_scalar(one.bytes, dtype, a);
   } else {
     uint64_t wrapped = (uint64_t)(a->kind == MT_FLOAT ? mt__f64_to_i64(a->u.f) : a->u.i);
@@ -136,10 +137,12 @@ static int pick_add(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_para
 
 static int pick_sub(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_params *p,
                     int *kernel) {
-  if (f && dtype == MT_BOOL)
-    return mt__op_fail(f, MT_ERR_DTYPE,
-                       "Subtraction, the `-` operator, with two bool tensors is not supported. Use "
-                       "logical_xor() instead.");
+  (void)dtype;
+  for (int i = 0; f && i < 2; i++)
+    if (args[i].kind == MT_TENSOR && args[i].u.t->dtype == MT_BOOL)
+      return mt__op_fail(f, MT_ERR_DTYPE,
+                         "Subtraction, the `-` operator, with a bool tensor is not supported. If you "
+                         "are trying to invert a mask, use logical_not() instead.");
   *kernel = scaled(&args[2], args, p) ? MT_PW_sub_scaled : MT_PW_sub_plain;
   return MT_OK;
 }
@@ -255,6 +258,12 @@ static int pick_clamp_max(const mt_frame *f, const mt_arg *args, int dtype, mt_p
 
 /* ---- infer ---- */
 
+/* Loops for which a number beyond the dtype's range is as good as the range's end. */
+static bool limits(int kernel) {
+  return kernel == MT_PW_clamp_both || kernel == MT_PW_clamp_below || kernel == MT_PW_clamp_above ||
+         kernel == MT_PW_maximum || kernel == MT_PW_minimum;
+}
+
 /* In priv[0]: run may call the loop at once, with numbers spread out; with nothing but the one or
  * two tensors as they are. */
 enum { SHORT = 1 << 16, DIRECT = 1 << 17 };
@@ -318,11 +327,14 @@ static bool has_zero(const mt_tensor *t) {
   }
 }
 
+static bool divides(int kernel) {
+  return kernel == MT_PW_quotient_trunc || kernel == MT_PW_quotient_floor ||
+         kernel == MT_PW_remainder || kernel == MT_PW_fmod;
+}
+
 /* Integers divide by nothing but what is not zero: found before anything is written. */
 static int check_divisor(const mt_frame *f, int kernel, const mt_arg *divisor) {
-  if (kernel != MT_PW_quotient_trunc && kernel != MT_PW_quotient_floor &&
-      kernel != MT_PW_remainder && kernel != MT_PW_fmod)
-    return MT_OK;
+  if (!divides(kernel)) return MT_OK;
   bool zero;
   if (divisor->kind == MT_TENSOR) {
     const mt_tensor *t = divisor->u.t;
@@ -386,6 +398,7 @@ static int infer_any(mt_frame *f) {
         if (fits(operand[k]->u.i, dtype) &&
             !(cls == MT_PWC_TEST && dtype == MT_UINT8 && operand[k]->u.i < 0))
           continue;
+        if (limits(kernel)) continue;
         if (cls != MT_PWC_TEST)
           return mt__op_fail(f, MT_ERR_VALUE,
                              "value cannot be converted to type %s without overflow: %lld",
@@ -404,7 +417,7 @@ static int infer_any(mt_frame *f) {
     return mt__op_fail(f, MT_ERR_DTYPE, "not implemented for dtype %s", mt_dtype_name(dtype));
   }
   mt_loop loop = find_loop(kernel, dtype);
-  if (!loop || (dtype == MT_BOOL && kernel == MT_PW_power))
+  if (!loop || (dtype == MT_BOOL && (kernel == MT_PW_power || divides(kernel))))
     return mt__op_fail(f, MT_ERR_DTYPE, "not implemented for dtype %s", mt_dtype_name(dtype));
   f->compute = dtype;
   f->priv[0] = (uint64_t)kernel;
@@ -457,7 +470,7 @@ static int run_over(mt_frame *f, int n, const mt_arg *const *operand, const uint
   mt__iter_add(&it, out);
   m.have[0] = out->dtype;
   m.want[0] = result;
-  bool fresh = f->form != MT_CALL_INPLACE;
+  bool fresh = f->form != MT_CALL_INPLACE, stops = limits(mt__pw_kernel(f));
   for (int k = 0; k < n; k++) {
     m.want[k + 1] = m.have[k + 1] = want[k];
     if (operand[k]->kind == MT_TENSOR) {
@@ -466,7 +479,7 @@ static int run_over(mt_frame *f, int n, const mt_arg *const *operand, const uint
       mt__iter_add(&it, t);
       fresh &= it.ptr[k + 1] != it.ptr[0];
     } else {
-      spread(one[k], want[k], operand[k], 1);
+      spread(one[k], want[k], operand[k], 1, stops);
       mt__iter_add_one(&it, one[k]);
     }
   }
@@ -479,6 +492,7 @@ static int run_over(mt_frame *f, int n, const mt_arg *const *operand, const uint
 static int run_short(mt_frame *f, int n, const mt_arg *const *operand, mt_loop loop, int dtype) {
   const mt_tensor *out = f->out[0];
   int64_t numel = out->numel;
+  bool stops = limits(mt__pw_kernel(f));
   char lanes[5][MT_LANES * 8] __attribute__((aligned(64)));
   const void *in[5];
   int64_t step[5];
@@ -486,7 +500,7 @@ static int run_short(mt_frame *f, int n, const mt_arg *const *operand, mt_loop l
     const mt_tensor *t = operand[k]->kind == MT_TENSOR ? operand[k]->u.t : NULL;
     step[k] = t && (t->ndim > 0 || (out->ndim == 0 && t->dtype == dtype));
     in[k] = step[k] ? (void *)mt__ptr(t) : lanes[k];
-    if (!step[k]) spread(lanes[k], dtype, operand[k], numel < MT_LANES ? numel : MT_LANES);
+    if (!step[k]) spread(lanes[k], dtype, operand[k], numel < MT_LANES ? numel : MT_LANES, stops);
   }
   if (numel) loop(mt__ptr(out), in, step, numel, mt__pw_params_of(f));
   return MT_OK;

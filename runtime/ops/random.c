@@ -63,32 +63,17 @@ static void make_f32(const fill *p, float *to, const uint32_t *w, int64_t n) {
     for (int64_t i = 0; i < n; i++) to[i] = expf(to[i]);
 }
 
-/* Elements 2 k and 2 k + 1 are one point: its radius of the first, its angle of the second. */
-static void normal_f64(double *to, const uint32_t *w, int64_t n, double mean, double std) {
-  for (int64_t i = 0; i < n; i += 2) {
-    double r = sqrt(-2 * log(mt__open_unit(w + 2 * i))) * std;
-    uint64_t turn = mt__two_words(w + 2 * i + 2);
-    double t = (double)(int64_t)(turn << 2) * (0x1p-64 * 1.57079632679489661923);
-    double s = sin(t), c = cos(t);
-    int quarter = (int)(turn >> 62);
-    double x = quarter & 1 ? s : c, y = quarter & 1 ? c : s;
-    if (quarter == 1 || quarter == 2) x = -x;
-    if (quarter >= 2) y = -y;
-    to[i] = x * r + mean;
-    to[i + 1] = y * r + mean;
-  }
-}
-
 static void make_f64(const fill *p, double *to, const uint32_t *w, int64_t n) {
   switch (p->kind) {
   case UNIFORM:
     mt__kern_random()->uniform_f64(to, w, n, p->a, p->b - p->a, p->top);
     break;
   case EXPONENTIAL:
-    for (int64_t i = 0; i < n; i++) to[i] = -log(mt__open_unit(w + 2 * i)) / p->a;
+    for (int64_t i = 0; i < n; i++) to[i] = -log(mt__open_f64(w[2 * i], w[2 * i + 1])) / p->a;
     break;
   default:
-    normal_f64(to, w, n, p->a, p->b);
+    for (int64_t i = 0; i < n; i += 2)
+      mt__normal_pair_f64(w + 2 * i, p->a, p->b, &to[i], &to[i + 1]);
     break;
   }
   if (p->kind == LOG_NORMAL)
@@ -100,10 +85,7 @@ static void make(const fill *p, void *to, int64_t begin, int64_t n) {
   uint32_t w[MT_DRAW_WORDS] __attribute__((aligned(64)));
   mt__draw_words(w, p->seed, p->stream, begin, n, p->each);
   if (p->kind == INTEGERS) {
-    for (int64_t i = 0; i < n; i++)
-      ((int64_t *)to)[i] =
-          (int64_t)((uint64_t)p->low +
-                    (uint64_t)((unsigned __int128)mt__two_words(w + 2 * i) * p->count >> 64));
+    mt__kern_random()->integers(to, w, n, p->low, p->count);
   } else if (p->kind == BERNOULLI) {
     uint64_t limit = mt__threshold(p->a);
     if (limit == 0)

@@ -108,7 +108,7 @@ static int randperm_run(mt_frame *f) {
     int64_t m = n - i < MT_DRAW ? n - i : MT_DRAW;
     mt__draw_words(w, f->seed, f->stream, i, m, 2);
     for (int64_t k = 0; k < m; k++)
-      p.other[i + k] = (mt__two_words(w + 2 * k) & ~p.mask) | (uint64_t)(i + k);
+      p.other[i + k] = (((uint64_t)w[2 * k] << 32 | w[2 * k + 1]) & ~p.mask) | (uint64_t)(i + k);
   }
   if (p.top == 0) {
     memcpy(p.keys, p.other, (size_t)n * sizeof *p.keys);
@@ -189,7 +189,7 @@ static void draw_with(multi *m, int64_t row, int64_t *out) {
   for (int64_t i = 0; i < m->k; i++) {
     uint32_t w[2];
     words_at(m->f, row * m->k + i, w);
-    double x = mt__unit(w) * sum;
+    double x = mt__unit_f64(w[0], w[1]) * sum;
     int64_t lo = 0, hi = last; /* the first whose sum is above x */
     while (lo < hi) {
       int64_t mid = (lo + hi) / 2;
@@ -231,7 +231,7 @@ static void draw_without(multi *m, int64_t row, int64_t *out) {
     if (p == 0) continue;
     uint32_t w[2];
     words_at(m->f, row * m->n + j, w);
-    arrival a = {-log(mt__open_unit(w)) / p, j};
+    arrival a = {-log(mt__open_f64(w[0], w[1])) / p, j};
     if (n < k) {
       heap[n++] = a;
       if (n == k)

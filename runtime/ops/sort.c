@@ -159,7 +159,7 @@ static int describe_lanes(mt_frame *f, const mt_tensor *t, int64_t dim, int *d) 
   f->priv[1] = (uint64_t)inner;
   f->priv[2] = (uint64_t)(n ? t->numel / n : 0);
   int64_t tasks = (int64_t)f->priv[2] < TASKS ? (int64_t)f->priv[2] : TASKS;
-  f->work_bytes = (size_t)(tasks * 2 * n) * sizeof(pair);
+  if (t->device == MT_CPU) f->work_bytes = (size_t)(tasks * 2 * n) * sizeof(pair);
   return MT_OK;
 }
 

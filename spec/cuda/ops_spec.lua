@@ -52,8 +52,15 @@ local function with_device(op, args, n)
   local takes, tensors = false, false
   for _, p in ipairs(op.params) do
     takes = takes or p.name == "device"
-    tensors = tensors or p.type == "Tensor" or p.type == "Operand"
   end
+  local function look(v)
+    if torch.is_tensor(v) then
+      tensors = true
+    elseif type(v) == "table" and getmetatable(v) == nil then
+      for _, x in pairs(v) do look(x) end
+    end
+  end
+  for k = 1, n do look(args[k]) end
   if not takes or tensors then return n end
   local last = args[n]
   local keywords = false

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import sys
+import warnings
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,8 @@ import torch.nn.functional as F
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 # Results that are positions, beside outputs that the signature names "indices".
-POSITIONS = {"argmax", "argmin", "argsort", "nonzero", "searchsorted", "bucketize"}
+POSITIONS = {"argmax", "argmin", "argsort", "nonzero", "searchsorted", "bucketize", "tril_indices",
+             "triu_indices", "where.condition"}
 
 DTYPES = {n: getattr(torch, n) for n in
           ("bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64").split()}
@@ -104,13 +106,24 @@ def find(name, functional, linalg):
 def call(name, functional, linalg, params, given):
     base = name.split(".")[0]
     if name in SPELLED:
-        return SPELLED[name](given)
+        fn = SPELLED[name]
+        return fn(given, name) if fn.__code__.co_argcount == 2 else fn(given)
     fn = find(name, functional, linalg)
+    problem = None
+    for by_name in (True, False):  # what has a default by its name, if PyTorch has that name too
+        try:
+            return attempt(fn, params, given, by_name)
+        except (TypeError, RuntimeError) as e:
+            problem = problem or e
+    raise problem
+
+
+def attempt(fn, params, given, by_name):
     positional, named, gap = [], {}, False
     for p in params:
         if p["name"] not in given:
             gap = True
-        elif gap or p["keyword"]:
+        elif gap or p["keyword"] or (by_name and p["default"] is not None):
             named[p["name"]] = given[p["name"]]
         else:
             positional.append(given[p["name"]])
@@ -119,13 +132,10 @@ def call(name, functional, linalg, params, given):
         positional[0] = number_tensor(first)
     try:
         return fn(*positional, **named)
-    except (TypeError, RuntimeError) as problem:
+    except (TypeError, RuntimeError):
         wrapped = [number_tensor(x) if isinstance(x, (int, float)) and params[k]["type"] == "Operand"
                    else x for k, x in enumerate(positional)]
-        try:
-            return fn(*wrapped, **named)
-        except (TypeError, RuntimeError):
-            raise problem
+        return fn(*wrapped, **named)
 
 
 # name -> function of the bound arguments (positions and dims already count from 0)
@@ -138,6 +148,37 @@ def spelled(*names):
             SPELLED[n] = fn
         return fn
     return add
+
+
+@spelled("index")
+def _(a):
+    places = tuple(slice(None) if x is None else x for x in a["indices"])
+    return a["self"][places]
+
+
+@spelled("full")  # numbers give the default float dtype here, PyTorch looks at them
+def _(a):
+    return torch.full(a["size"], a["fill_value"], dtype=a.get("dtype", torch.float32))
+
+
+@spelled("range")  # like arange, whole numbers give int64 here
+def _(a):
+    numbers = [a["start"], a["stop"], a.get("step", 1)]
+    whole = all(isinstance(x, int) for x in numbers)
+    return torch.range(*numbers, dtype=a.get("dtype", torch.int64 if whole else torch.float32))
+
+
+@spelled("cross_entropy", "nll_loss")  # ignore_index is compared with what the target says, from 1
+def _(a, name):
+    a = dict(a)
+    if a.get("ignore_index", 0) > 0:
+        a["ignore_index"] -= 1
+    return getattr(F, name)(a.pop(next(iter(a))), a.pop(next(iter(a))), **a)
+
+
+@spelled("broadcast_tensors")
+def _(a):
+    return torch.broadcast_tensors(*a["tensors"])
 
 
 def lua_number(x):
@@ -173,6 +214,7 @@ def outputs_of(result):
 
 
 def main():
+    warnings.simplefilter("ignore")
     torch.set_default_dtype(torch.float32)
     os.makedirs(os.path.join(HERE, "data"), exist_ok=True)
     failed = []

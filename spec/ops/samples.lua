@@ -109,7 +109,7 @@ local function environment(seed, torch_dtypes)
         local sum = -6
         for _ = 1, 12 do sum = sum + uniform() end -- about N(0,1)
         sum = round4(sum)
-        return math.abs(sum) < 0.1 and (sum < 0 and sum - 0.1 or sum + 0.1) or sum
+        return math.abs(sum) < 0.1 and round4(sum < 0 and sum - 0.1 or sum + 0.1) or sum
       end, all, 1e-2)
     end)
   end

@@ -56,7 +56,7 @@ local function numerical(fn, inputs, n, k, eps, count)
   local function evaluate(e, delta)
     local moved = core.ops.empty(x:size(), {dtype = x.dtype}):copy_(x:detach())
     moved:view(-1):narrow(1, e, 1):add_(delta)
-    copies[k] = moved
+    copies[k] = moved:requires_grad_(true)
     local values = {}
     for o, output in ipairs(outputs_of(fn, copies, n)) do
       values[o] = output[2]:detach():reshape(-1):clone()
@@ -211,11 +211,7 @@ function check.gradgradcheck(fn, inputs, grad_outputs, options)
     local arguments = {...}
     local wanted, outputs, vectors = {}, {}, {}
     for k = 1, n do
-      -- changed copies come without requires_grad
-      if differentiable(list[k]) then
-        if not arguments[k].requires_grad then arguments[k]:requires_grad_(true) end
-        wanted[#wanted + 1] = arguments[k]
-      end
+      if differentiable(list[k]) then wanted[#wanted + 1] = arguments[k] end
     end
     local results = {}
     for _, output in ipairs(outputs_of(fn, arguments, n)) do results[output[1]] = output[2] end
