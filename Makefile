@@ -146,14 +146,16 @@ CUDA_KNOWN := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null
 CUDA_ARCHS ?= $(foreach a,75 80 86 89 90 100 120,$(filter $(a),$(CUDA_KNOWN)))
 CUDA_CODE := $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
   $(foreach a,$(lastword $(CUDA_ARCHS)),-gencode arch=compute_$(a),code=compute_$(a))
+# Many architectures' code compresses to a seventh (nvcc 12.8 and later know how).
+CUDA_SMALL := $(if $(findstring compress-mode,$(shell $(NVCC) --help 2>/dev/null)),-compress-mode size)
 cuda: $(PLUGIN)
 $(OBJ)/cuda/%.cu.o: cuda/%.cu | $(GENERATED)
 	@mkdir -p $(@D)
-	$(NVCC) -std=c++17 $(NVCCFLAGS) $(CUDA_CODE) -Iruntime -I$(GEN) -Icuda \
+	$(NVCC) -std=c++17 $(NVCCFLAGS) $(CUDA_SMALL) $(CUDA_CODE) -Iruntime -I$(GEN) -Icuda \
 	  -Xcompiler -fPIC,-fvisibility=hidden -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 $(PLUGIN): $(CUDA_OBJ)
 	@mkdir -p $(@D)
-	$(NVCC) -shared -cudart static $(CUDA_CODE) -Xlinker -z,nodelete -o $@ $^ -ldl -lpthread
+	$(NVCC) -shared -cudart static $(CUDA_SMALL) $(CUDA_CODE) -Xlinker -z,nodelete -o $@ $^ -ldl -lpthread
 endif
 
 # ---- the CUDA plugin on the host, to run its kernels in tests without a GPU ----

@@ -32,7 +32,7 @@ static int64_t alive(void) {
   mt_memory m;
   mt_memory_stats(&m, MT_CPU);
   int64_t sum = m.live + m.tensors * MTB_TENSOR_COST + m.nodes * NODE_COST;
-  int cuda = mt_device_count(MT_CUDA);
+  int cuda = mt_device_loaded(MT_CUDA);
   for (int i = 0; i < cuda; i++) {
     mt_memory_stats(&m, MT_CUDA + i);
     sum += m.live;

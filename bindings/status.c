@@ -151,7 +151,7 @@ static void human(char *buf, size_t size, int64_t bytes) {
 /* What holds memory, for the message of a failed allocation. */
 static void ledger(char *buf, size_t size) {
   size_t used = 0;
-  int cuda = mt_device_count(MT_CUDA);
+  int cuda = mt_device_loaded(MT_CUDA);
   for (int i = -1; i < cuda && used < size; i++) {
     int device = i < 0 ? MT_CPU : MT_CUDA + i;
     mt_memory m;
@@ -194,7 +194,7 @@ bool mtb_may_retry(lua_State *L, mtb_state *st, int status, int *tries) {
   lua_gc(L, LUA_GCCOLLECT, 0);
   mtb_drop_tokens(L, st);
   mt_memory_flush(MT_CPU);
-  int cuda = mt_device_count(MT_CUDA);
+  int cuda = mt_device_loaded(MT_CUDA);
   for (int i = 0; i < cuda; i++) mt_memory_flush(MT_CUDA + i);
   return true;
 }

@@ -19,8 +19,8 @@ const int64_t MOST_BYTES = (int64_t)256 << 20; // of im2col's matrix
 
 // Column p of image i: the taps' inputs. Row t = (channel, ky, kx), all groups one after the other;
 // element (image, t, p) at image * image_step + t * row_step + p.
-__global__ void im2col(shape g, const char *x, int esize, char *col, int64_t images, int64_t image_step,
-                       int64_t row_step) {
+__global__ void im2col(shape g, const char *x, int esize, char *col, int64_t images,
+                       int64_t image_step, int64_t row_step) {
   const uint64_t zero = 0;
   int64_t taps = g.c * g.kh * g.kw, places = g.oh * g.ow;
   MTC_EACH(i, images * taps * places) {
@@ -30,7 +30,8 @@ __global__ void im2col(shape g, const char *x, int esize, char *col, int64_t ima
     int64_t to = image * image_step + t * row_step + p;
     if (y >= 0 && y < g.h && xx >= 0 && xx < g.w)
       mtc_move(col, to, x, ((image * g.c + c) * g.h + y) * g.w + xx, esize);
-    else mtc_move(col, to, (const char *)&zero, 0, esize);
+    else
+      mtc_move(col, to, (const char *)&zero, 0, esize);
   }
 }
 
@@ -56,7 +57,8 @@ __global__ void col2im(shape g, const char *col, char *x, int dtype, int64_t ima
 }
 
 // (images, o, places) -> (o, images, places)
-__global__ void swap_images(const char *from, char *to, int esize, int64_t images, int64_t o, int64_t places) {
+__global__ void swap_images(const char *from, char *to, int esize, int64_t images, int64_t o,
+                            int64_t places) {
   MTC_EACH(i, images * o * places) {
     int64_t p = i % places, image = i / places % images, c = i / places / images;
     mtc_move(to, i, from, (image * o + c) * places + p, esize);
@@ -76,7 +78,8 @@ struct direct {
 template <typename C> __global__ void forward_direct(direct d) {
   const shape &g = d.g;
   MTC_EACH(i, g.n * g.o * g.oh * g.ow) {
-    int64_t ox = i % g.ow, oy = i / g.ow % g.oh, o = i / g.ow / g.oh % g.o, n = i / g.ow / g.oh / g.o;
+    int64_t ox = i % g.ow, oy = i / g.ow % g.oh, o = i / g.ow / g.oh % g.o,
+            n = i / g.ow / g.oh / g.o;
     C sum = 0;
     for (int64_t c = 0; c < g.cg; c++)
       for (int64_t ky = 0; ky < g.kh; ky++) {
@@ -137,8 +140,8 @@ template <typename C> __global__ void weight_direct(direct d) {
 // ---- shapes ----
 
 // Arguments `at` on: stride, padding, dilation, groups. infer has checked everything.
-void read_shape(shape *g, const mt_frame *f, int at, const mt_tensor *x, const mt_tensor *y, int64_t kh, int64_t kw,
-                int64_t h, int64_t w, int64_t channels) {
+void read_shape(shape *g, const mt_frame *f, int at, const mt_tensor *x, const mt_tensor *y,
+                int64_t kh, int64_t kw, int64_t h, int64_t w, int64_t channels) {
   const int64_t *s = f->args[at].u.is, *p = f->args[at + 1].u.is, *d = f->args[at + 2].u.is;
   const mt_tensor *any = x ? x : y;
   g->n = any->ndim == 4 ? any->sizes[0] : 1;
@@ -157,7 +160,9 @@ bool pointwise(const shape &g) {
   return g.kh == 1 && g.kw == 1 && g.sh == 1 && g.sw == 1 && g.ph == 0 && g.pw == 0;
 }
 
-bool few(const shape &g) { return g.groups < DIRECT_GROUPS || g.og >= 16; }
+bool few(const shape &g) {
+  return g.groups < DIRECT_GROUPS || g.og >= 16;
+}
 
 int64_t images_at_once(const shape &g, int esize) {
   int64_t bytes = g.c * g.kh * g.kw * g.places() * esize, n = bytes > 0 ? MOST_BYTES / bytes : g.n;
@@ -172,12 +177,15 @@ int forward_op(mt_frame *f) {
   cudaStream_t s;
   MTC_TRY(mtc_enter(&s, out->device));
   if (out->numel == 0) return MT_OK;
-  read_shape(&g, f, 3, x, out, w->sizes[2], w->sizes[3], x->sizes[x->ndim - 2], x->sizes[x->ndim - 1],
-             x->sizes[x->ndim - 3]);
+  read_shape(&g, f, 3, x, out, w->sizes[2], w->sizes[3], x->sizes[x->ndim - 2],
+             x->sizes[x->ndim - 1], x->sizes[x->ndim - 3]);
   if (!few(g)) {
-    direct d = {g, mtc_ptr(x), mtc_ptr(w), NULL, mtc_ptr(out), x->dtype, bias ? mtc_ptr(bias) : NULL};
-    if (x->dtype == MT_FLOAT64) MTC_LAUNCH((forward_direct<double>), mtc_grid(out->numel), MTC_THREADS, s, d);
-    else MTC_LAUNCH((forward_direct<float>), mtc_grid(out->numel), MTC_THREADS, s, d);
+    direct d = {
+        g, mtc_ptr(x), mtc_ptr(w), NULL, mtc_ptr(out), x->dtype, bias ? mtc_ptr(bias) : NULL};
+    if (x->dtype == MT_FLOAT64)
+      MTC_LAUNCH((forward_direct<double>), mtc_grid(out->numel), MTC_THREADS, s, d);
+    else
+      MTC_LAUNCH((forward_direct<float>), mtc_grid(out->numel), MTC_THREADS, s, d);
     return mtc_launched("conv2d");
   }
   if (bias) { // into every place of its channel first
@@ -189,7 +197,8 @@ int forward_op(mt_frame *f) {
     MTC_TRY(mtc_copy_tensor(out, &column));
   }
   int esize = mt__esize(x->dtype);
-  int64_t at_once = images_at_once(g, esize), taps = g.taps(), places = g.places(), all = g.groups * taps;
+  int64_t at_once = images_at_once(g, esize), taps = g.taps(), places = g.places(),
+          all = g.groups * taps;
   bool plain = pointwise(g);
   mtc_scratch col;
   if (!plain) MTC_TRY(col.take(out->device, at_once * all * places * esize));
@@ -197,15 +206,18 @@ int forward_op(mt_frame *f) {
     int64_t images = g.n - first < at_once ? g.n - first : at_once;
     char *from = mtc_ptr(x) + first * g.c * g.h * g.w * esize;
     if (!plain) {
-      MTC_LAUNCH(im2col, mtc_grid(images * all * places), MTC_THREADS, s, g, (const char *)from, esize, col.p, images,
-                 all * places, places);
+      MTC_LAUNCH(im2col, mtc_grid(images * all * places), MTC_THREADS, s, g, (const char *)from,
+                 esize, col.p, images, all * places, places);
       MTC_TRY(mtc_launched("conv2d"));
     }
     for (int64_t group = 0; group < g.groups; group++) {
       mtc_matrix a = {mtc_ptr(w) + group * g.og * taps * esize, x->dtype, taps, 1, 0};
-      mtc_matrix b = {(plain ? from : col.p) + group * taps * places * esize, x->dtype, places, 1, all * places};
-      mtc_matrix c = {mtc_ptr(out) + (first * g.o + group * g.og) * places * esize, x->dtype, places, 1, g.o * places};
-      MTC_TRY(mtc_product(out->device, g.og, places, taps, images, a, b, c, mtc_number(1), mtc_number(bias != NULL)));
+      mtc_matrix b = {(plain ? from : col.p) + group * taps * places * esize, x->dtype, places, 1,
+                      all * places};
+      mtc_matrix c = {mtc_ptr(out) + (first * g.o + group * g.og) * places * esize, x->dtype,
+                      places, 1, g.o * places};
+      MTC_TRY(mtc_product(out->device, g.og, places, taps, images, a, b, c, mtc_number(1),
+                          mtc_number(bias != NULL)));
     }
   }
   return MT_OK;
@@ -225,12 +237,15 @@ int input_grad_op(mt_frame *f) {
   bool wide = y->dtype == MT_FLOAT64;
   if (!few(g)) {
     direct d = {g, NULL, mtc_ptr(w), mtc_ptr(y), mtc_ptr(out), y->dtype, NULL};
-    if (wide) MTC_LAUNCH((input_direct<double>), mtc_grid(out->numel), MTC_THREADS, s, d);
-    else MTC_LAUNCH((input_direct<float>), mtc_grid(out->numel), MTC_THREADS, s, d);
+    if (wide)
+      MTC_LAUNCH((input_direct<double>), mtc_grid(out->numel), MTC_THREADS, s, d);
+    else
+      MTC_LAUNCH((input_direct<float>), mtc_grid(out->numel), MTC_THREADS, s, d);
     return mtc_launched("_conv2d_input_grad");
   }
   int esize = mt__esize(y->dtype);
-  int64_t at_once = images_at_once(g, esize), taps = g.taps(), places = g.places(), all = g.groups * taps;
+  int64_t at_once = images_at_once(g, esize), taps = g.taps(), places = g.places(),
+          all = g.groups * taps;
   bool plain = pointwise(g);
   mtc_scratch col;
   if (!plain) MTC_TRY(col.take(out->device, at_once * all * places * esize));
@@ -238,15 +253,23 @@ int input_grad_op(mt_frame *f) {
     int64_t images = g.n - first < at_once ? g.n - first : at_once;
     char *to = mtc_ptr(out) + first * g.c * g.h * g.w * esize;
     for (int64_t group = 0; group < g.groups; group++) {
-      mtc_matrix a = {mtc_ptr(w) + group * g.og * taps * esize, y->dtype, 1, taps, 0}; // turned over
-      mtc_matrix b = {mtc_ptr(y) + (first * g.o + group * g.og) * places * esize, y->dtype, places, 1, g.o * places};
-      mtc_matrix c = {(plain ? to : col.p) + group * taps * places * esize, y->dtype, places, 1, all * places};
-      MTC_TRY(mtc_product(out->device, taps, places, g.og, images, a, b, c, mtc_number(1), mtc_number(0)));
+      mtc_matrix a = {mtc_ptr(w) + group * g.og * taps * esize, y->dtype, 1, taps,
+                      0}; // turned over
+      mtc_matrix b = {mtc_ptr(y) + (first * g.o + group * g.og) * places * esize, y->dtype, places,
+                      1, g.o * places};
+      mtc_matrix c = {(plain ? to : col.p) + group * taps * places * esize, y->dtype, places, 1,
+                      all * places};
+      MTC_TRY(mtc_product(out->device, taps, places, g.og, images, a, b, c, mtc_number(1),
+                          mtc_number(0)));
     }
     if (plain) continue;
     int64_t blocks = mtc_grid(images * g.c * g.h * g.w);
-    if (wide) MTC_LAUNCH((col2im<double>), blocks, MTC_THREADS, s, g, (const char *)col.p, to, (int)y->dtype, images);
-    else MTC_LAUNCH((col2im<float>), blocks, MTC_THREADS, s, g, (const char *)col.p, to, (int)y->dtype, images);
+    if (wide)
+      MTC_LAUNCH((col2im<double>), blocks, MTC_THREADS, s, g, (const char *)col.p, to,
+                 (int)y->dtype, images);
+    else
+      MTC_LAUNCH((col2im<float>), blocks, MTC_THREADS, s, g, (const char *)col.p, to, (int)y->dtype,
+                 images);
     MTC_TRY(mtc_launched("_conv2d_input_grad"));
   }
   return MT_OK;
@@ -261,17 +284,20 @@ int weight_grad_op(mt_frame *f) {
   MTC_TRY(mtc_enter(&s, out->device));
   if (out->numel == 0) return MT_OK;
   if (y->numel == 0) return mtc_fill_cell(out, zero);
-  read_shape(&g, f, 3, x, y, f->args[2].u.is[0], f->args[2].u.is[1], x->sizes[x->ndim - 2], x->sizes[x->ndim - 1],
-             x->sizes[x->ndim - 3]);
+  read_shape(&g, f, 3, x, y, f->args[2].u.is[0], f->args[2].u.is[1], x->sizes[x->ndim - 2],
+             x->sizes[x->ndim - 1], x->sizes[x->ndim - 3]);
   if (!few(g) && out->numel <= 0x7fffffff) {
     direct d = {g, mtc_ptr(x), NULL, mtc_ptr(y), mtc_ptr(out), y->dtype, NULL};
-    if (y->dtype == MT_FLOAT64) MTC_LAUNCH((weight_direct<double>), out->numel, MTC_THREADS, s, d);
-    else MTC_LAUNCH((weight_direct<float>), out->numel, MTC_THREADS, s, d);
+    if (y->dtype == MT_FLOAT64)
+      MTC_LAUNCH((weight_direct<double>), out->numel, MTC_THREADS, s, d);
+    else
+      MTC_LAUNCH((weight_direct<float>), out->numel, MTC_THREADS, s, d);
     return mtc_launched("_conv2d_weight_grad");
   }
   // taps x (images, places), and the gradient as (channels) x (images, places): one product
   int esize = mt__esize(y->dtype);
-  int64_t at_once = images_at_once(g, esize), taps = g.taps(), places = g.places(), all = g.groups * taps;
+  int64_t at_once = images_at_once(g, esize), taps = g.taps(), places = g.places(),
+          all = g.groups * taps;
   bool half = esize == 2;
   mtc_scratch col, rows;
   mtc_plain sum;
@@ -286,15 +312,19 @@ int weight_grad_op(mt_frame *f) {
     int64_t images = g.n - first < at_once ? g.n - first : at_once, wide = images * places;
     const char *from = mtc_ptr(x) + first * g.c * g.h * g.w * esize;
     const char *grad = mtc_ptr(y) + first * g.o * places * esize;
-    MTC_LAUNCH(im2col, mtc_grid(all * wide), MTC_THREADS, s, g, from, esize, col.p, images, places, wide);
+    MTC_LAUNCH(im2col, mtc_grid(all * wide), MTC_THREADS, s, g, from, esize, col.p, images, places,
+               wide);
     MTC_TRY(mtc_launched("_conv2d_weight_grad"));
-    MTC_LAUNCH(swap_images, mtc_grid(g.o * wide), MTC_THREADS, s, grad, rows.p, esize, images, g.o, places);
+    MTC_LAUNCH(swap_images, mtc_grid(g.o * wide), MTC_THREADS, s, grad, rows.p, esize, images, g.o,
+               places);
     MTC_TRY(mtc_launched("_conv2d_weight_grad"));
     for (int64_t group = 0; group < g.groups; group++) {
       mtc_matrix a = {rows.p + group * g.og * wide * esize, y->dtype, wide, 1, 0};
       mtc_matrix b = {col.p + group * taps * wide * esize, y->dtype, 1, wide, 0};
-      mtc_matrix c = {mtc_ptr(to) + group * g.og * taps * mt__esize(to->dtype), to->dtype, taps, 1, 0};
-      MTC_TRY(mtc_product(out->device, g.og, taps, wide, 1, a, b, c, mtc_number(1), mtc_number(first > 0)));
+      mtc_matrix c = {mtc_ptr(to) + group * g.og * taps * mt__esize(to->dtype), to->dtype, taps, 1,
+                      0};
+      MTC_TRY(mtc_product(out->device, g.og, taps, wide, 1, a, b, c, mtc_number(1),
+                          mtc_number(first > 0)));
     }
   }
   return half ? mtc_copy_tensor(out, to) : (int)MT_OK;

@@ -50,8 +50,10 @@ __global__ void cast_run(int64_t n, char *to, int to_dtype, const char *from, in
   MTC_EACH(i, n) mtc_store<C>(to, to_dtype, i, mtc_load<C>(from, from_dtype, i));
 }
 
-template <typename T> int move_as(const mtc_walk<2> &w, char *to, const char *from, cudaStream_t s) {
-  if (w.ndim == 2 && w.stride[0][1] == 1 && w.stride[1][0] == 1 && w.size[0] >= 8 && w.size[1] >= 8) {
+template <typename T>
+int move_as(const mtc_walk<2> &w, char *to, const char *from, cudaStream_t s) {
+  if (w.ndim == 2 && w.stride[0][1] == 1 && w.stride[1][0] == 1 && w.size[0] >= 8 &&
+      w.size[1] >= 8) {
     int64_t down = (w.size[0] + SIDE - 1) / SIDE, across = (w.size[1] + SIDE - 1) / SIDE;
     if (down * across <= 0x7fffffff) {
       MTC_LAUNCH((move_transposed<T>), down * across, MTC_THREADS, s, (T *)to, (const T *)from,
@@ -98,10 +100,14 @@ int mtc_copy_tensor(const mt_tensor *dst, const mt_tensor *src) {
     return MT_OK;
   }
   switch (esize) {
-  case 1: return move_as<uint8_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
-  case 2: return move_as<uint16_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
-  case 4: return move_as<uint32_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
-  default: return move_as<uint64_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
+  case 1:
+    return move_as<uint8_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
+  case 2:
+    return move_as<uint16_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
+  case 4:
+    return move_as<uint32_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
+  default:
+    return move_as<uint64_t>(w, mtc_ptr(dst), mtc_ptr(src), s);
   }
 }
 
@@ -136,7 +142,8 @@ struct staged {
       storage.data = scratch.p;
     } else {
       host = (char *)malloc((size_t)bytes);
-      if (!host) return mtc_host->fail(MT_ERR_MEMORY, "out of memory: %lld bytes", (long long)bytes);
+      if (!host)
+        return mtc_host->fail(MT_ERR_MEMORY, "out of memory: %lld bytes", (long long)bytes);
       storage.data = host;
     }
     return MT_OK;
@@ -210,8 +217,12 @@ int copy_any(const mt_tensor *dst, const mt_tensor *src) {
   return mtc_copy_tensor(dst, &to.t);
 }
 
-int copy_op(mt_frame *f) { return copy_any(f->args[0].u.t, f->args[1].u.t); }
-int fresh_op(mt_frame *f) { return copy_any(f->out[0], f->args[0].u.t); }
+int copy_op(mt_frame *f) {
+  return copy_any(f->args[0].u.t, f->args[1].u.t);
+}
+int fresh_op(mt_frame *f) {
+  return copy_any(f->out[0], f->args[0].u.t);
+}
 
 // ---- one number everywhere ----
 
@@ -223,7 +234,8 @@ template <typename T> __global__ void fill_walk(mtc_walk<1> w, T *to, T value) {
   }
 }
 
-template <typename T> int fill_as(const mtc_walk<1> &w, char *to, const char *cell, cudaStream_t s) {
+template <typename T>
+int fill_as(const mtc_walk<1> &w, char *to, const char *cell, cudaStream_t s) {
   T value;
   memcpy(&value, cell, sizeof value);
   MTC_LAUNCH((fill_walk<T>), mtc_grid(w.numel), MTC_THREADS, s, w, (T *)to, value);
@@ -248,10 +260,14 @@ int mtc_fill_cell(const mt_tensor *t, const char *cell) {
     return MT_OK;
   }
   switch (esize) {
-  case 1: return fill_as<uint8_t>(w, mtc_ptr(t), cell, s);
-  case 2: return fill_as<uint16_t>(w, mtc_ptr(t), cell, s);
-  case 4: return fill_as<uint32_t>(w, mtc_ptr(t), cell, s);
-  default: return fill_as<uint64_t>(w, mtc_ptr(t), cell, s);
+  case 1:
+    return fill_as<uint8_t>(w, mtc_ptr(t), cell, s);
+  case 2:
+    return fill_as<uint16_t>(w, mtc_ptr(t), cell, s);
+  case 4:
+    return fill_as<uint32_t>(w, mtc_ptr(t), cell, s);
+  default:
+    return fill_as<uint64_t>(w, mtc_ptr(t), cell, s);
   }
 }
 
@@ -272,8 +288,10 @@ int fill_op(mt_frame *f) {
   if (v->device >= MT_CUDA) return copy_any(out, v); // expands
   char cell[8] = {0};
   int category = mtc_category(v->dtype);
-  if (category == 2) mtc_store<int64_t>(cell, out->dtype, 0, mtc_load<int64_t>(mtc_ptr(v), v->dtype, 0));
-  else mtc_store<double>(cell, out->dtype, 0, mtc_load<double>(mtc_ptr(v), v->dtype, 0));
+  if (category == 2)
+    mtc_store<int64_t>(cell, out->dtype, 0, mtc_load<int64_t>(mtc_ptr(v), v->dtype, 0));
+  else
+    mtc_store<double>(cell, out->dtype, 0, mtc_load<double>(mtc_ptr(v), v->dtype, 0));
   return mtc_fill_cell(out, cell);
 }
 
@@ -283,9 +301,9 @@ int zero_op(mt_frame *f) {
 }
 
 const mtc_kernel table[] = {
-    {"copy_", MT_D_ALL, copy_op, true},      {"clone", MT_D_ALL, fresh_op, true},
-    {"_to_copy", MT_D_ALL, fresh_op, true},  {"_row_major_copy", MT_D_ALL, fresh_op, true},
-    {"fill_", MT_D_ALL, fill_op, true},      {"zero_", MT_D_ALL, zero_op, true},
+    {"copy_", MT_D_ALL, copy_op, true},     {"clone", MT_D_ALL, fresh_op, true},
+    {"_to_copy", MT_D_ALL, fresh_op, true}, {"_row_major_copy", MT_D_ALL, fresh_op, true},
+    {"fill_", MT_D_ALL, fill_op, true},     {"zero_", MT_D_ALL, zero_op, true},
 };
 MTC_FAMILY(copies, table);
 

@@ -4,7 +4,9 @@
 
 namespace {
 
-int start(const mt_frame *f, cudaStream_t *s) { return mtc_enter(s, f->out[0]->device); }
+int start(const mt_frame *f, cudaStream_t *s) {
+  return mtc_enter(s, f->out[0]->device);
+}
 
 // ---- one number ----
 
@@ -21,10 +23,18 @@ int number_op(const mt_frame *f, int64_t number) {
   return mtc_fill_arg(f->out[0], &a);
 }
 
-int zeros_op(mt_frame *f) { return number_op(f, 0); }
-int ones_op(mt_frame *f) { return number_op(f, 1); }
-int full_op(mt_frame *f) { return mtc_fill_arg(f->out[0], &f->args[1]); }
-int new_full_op(mt_frame *f) { return mtc_fill_arg(f->out[0], &f->args[2]); }
+int zeros_op(mt_frame *f) {
+  return number_op(f, 0);
+}
+int ones_op(mt_frame *f) {
+  return number_op(f, 1);
+}
+int full_op(mt_frame *f) {
+  return mtc_fill_arg(f->out[0], &f->args[1]);
+}
+int new_full_op(mt_frame *f) {
+  return mtc_fill_arg(f->out[0], &f->args[2]);
+}
 
 // ---- ranges ----
 
@@ -44,8 +54,9 @@ __global__ void fill_line(line l) {
       continue;
     }
     // from the nearer end, so that both ends are exact
-    double x = l.kind == LINE_FLOAT || 2 * i < l.count ? l.start + l.step * (double)i
-                                                       : l.stop - l.step * (double)(l.count - 1 - i);
+    double x = l.kind == LINE_FLOAT || 2 * i < l.count
+                   ? l.start + l.step * (double)i
+                   : l.stop - l.step * (double)(l.count - 1 - i);
     mtc_store<double>(l.out, l.dtype, i, l.kind == LINE_LOG ? pow(l.base, x) : x);
   }
 }
@@ -74,8 +85,12 @@ int arange_from(mt_frame *f, const mt_arg *from, const mt_arg *stop, const mt_ar
   return run_line(f, l);
 }
 
-int arange_op(mt_frame *f) { return arange_from(f, &f->args[0], &f->args[1], &f->args[2]); }
-int arange_end_op(mt_frame *f) { return arange_from(f, NULL, &f->args[0], NULL); }
+int arange_op(mt_frame *f) {
+  return arange_from(f, &f->args[0], &f->args[1], &f->args[2]);
+}
+int arange_end_op(mt_frame *f) {
+  return arange_from(f, NULL, &f->args[0], NULL);
+}
 
 line linspace(const mt_frame *f) {
   line l;
@@ -84,12 +99,16 @@ line linspace(const mt_frame *f) {
   l.kind = LINE_BOTH_ENDS;
   l.start = mt__num(&f->args[0]);
   l.stop = mt__num(&f->args[1]);
-  if (steps > 1) l.step = (l.stop - l.start) / (double)(steps - 1);
-  else l.stop = l.start;
+  if (steps > 1)
+    l.step = (l.stop - l.start) / (double)(steps - 1);
+  else
+    l.stop = l.start;
   return l;
 }
 
-int linspace_op(mt_frame *f) { return run_line(f, linspace(f)); }
+int linspace_op(mt_frame *f) {
+  return run_line(f, linspace(f));
+}
 
 int logspace_op(mt_frame *f) {
   line l = linspace(f);
@@ -109,8 +128,8 @@ int eye_op(mt_frame *f) {
   cudaStream_t s;
   MTC_TRY(start(f, &s));
   if (out->numel == 0) return MT_OK;
-  MTC_LAUNCH(fill_eye, mtc_grid(out->numel), MTC_THREADS, s, mtc_ptr(out), out->dtype, out->sizes[0],
-             out->sizes[1]);
+  MTC_LAUNCH(fill_eye, mtc_grid(out->numel), MTC_THREADS, s, mtc_ptr(out), out->dtype,
+             out->sizes[0], out->sizes[1]);
   return mtc_launched("eye");
 }
 
@@ -125,8 +144,10 @@ __global__ void triangle(mtc_walk<2> batch, int64_t rows, int64_t cols, int64_t 
     mtc_locate(batch, i / (rows * cols), off);
     bool keep = lower ? c <= r + diagonal : c >= r + diagonal;
     int64_t to = off[0] + r * out_row + c * out_col;
-    if (keep) mtc_move(out, to, in, off[1] + r * in_row + c * in_col, esize);
-    else mtc_move(out, to, (const char *)&zero, 0, esize);
+    if (keep)
+      mtc_move(out, to, in, off[1] + r * in_row + c * in_col, esize);
+    else
+      mtc_move(out, to, (const char *)&zero, 0, esize);
   }
 }
 
@@ -176,8 +197,8 @@ int triangle_places_op(mt_frame *f) {
   cudaStream_t s;
   MTC_TRY(start(f, &s));
   if (out->numel == 0) return MT_OK;
-  MTC_LAUNCH(fill_triangle_places, mtc_grid(f->args[0].u.i), MTC_THREADS, s, mtc_ptr(out), out->dtype,
-             f->args[0].u.i, f->args[1].u.i, f->args[2].u.i,
+  MTC_LAUNCH(fill_triangle_places, mtc_grid(f->args[0].u.i), MTC_THREADS, s, mtc_ptr(out),
+             out->dtype, f->args[0].u.i, f->args[1].u.i, f->args[2].u.i,
              strcmp(f->op->name, "tril_indices") == 0, out->sizes[1]);
   return mtc_launched(f->op->name);
 }
@@ -205,7 +226,8 @@ bool strides_overlap(int ndim, const int64_t *sizes, const int64_t *strides) {
   for (int d = 0; d < ndim; d++) {
     if (sizes[d] == 1) continue;
     int at = n++;
-    for (; at > 0 && llabs(strides[order[at - 1]]) > llabs(strides[d]); at--) order[at] = order[at - 1];
+    for (; at > 0 && llabs(strides[order[at - 1]]) > llabs(strides[d]); at--)
+      order[at] = order[at - 1];
     order[at] = d;
   }
   int64_t reach = 0;
@@ -224,7 +246,8 @@ __global__ void embed_add(mtc_walk<2> places, char *out, const char *self, int d
   MTC_EACH(p, places.numel) {
     int64_t off[2];
     mtc_locate(places, p, off);
-    mtc_store<C>(out, dtype, off[0], mtc_load<C>(out, dtype, off[0]) + mtc_load<C>(self, dtype, off[1]));
+    mtc_store<C>(out, dtype, off[0],
+                 mtc_load<C>(out, dtype, off[0]) + mtc_load<C>(self, dtype, off[1]));
   }
 }
 
@@ -263,7 +286,8 @@ int add_slices(const mt_tensor *self, int ndim, const int64_t *sizes, const int6
     MTC_LAUNCH((embed_add<float>), blocks, MTC_THREADS, s, w, out, in, self->dtype);
   else if (category == 1)
     MTC_LAUNCH((embed_add<double>), blocks, MTC_THREADS, s, w, out, in, self->dtype);
-  else MTC_LAUNCH((embed_add<int64_t>), blocks, MTC_THREADS, s, w, out, in, self->dtype);
+  else
+    MTC_LAUNCH((embed_add<int64_t>), blocks, MTC_THREADS, s, w, out, in, self->dtype);
   return mtc_launched("_embed_strided");
 }
 

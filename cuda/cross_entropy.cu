@@ -38,8 +38,12 @@ static __device__ inline int64_t label_of(const job &j, int64_t sample, double *
   return c;
 }
 
-static __device__ inline float ex(float x) { return expf(x); }
-static __device__ inline double ex(double x) { return exp(x); }
+static __device__ inline float ex(float x) {
+  return expf(x);
+}
+static __device__ inline double ex(double x) {
+  return exp(x);
+}
 
 // Maximum and sum of exponentials of a sample's line; all threads of the block.
 template <typename C>
@@ -132,7 +136,8 @@ __global__ void nll_backward(job j) { // out is zero
   MTC_EACH(sample, j.samples) {
     double weight;
     int64_t c = label_of(j, sample, &weight);
-    if (c) mtc_store<double>(j.out, j.out_dtype, place(j, sample, c), -scale_of(j, sample) * weight);
+    if (c)
+      mtc_store<double>(j.out, j.out_dtype, place(j, sample, c), -scale_of(j, sample) * weight);
   }
 }
 
@@ -178,8 +183,10 @@ int launch_forward(mt_frame *f, bool pick) {
   if (pick) j.tile = {1, MTC_THREADS, 0};
   int64_t blocks = mtc_tile_blocks(j.tile, j.samples);
   if (j.samples) {
-    if (x->dtype == MT_FLOAT64) MTC_LAUNCH((forward<double>), blocks, MTC_THREADS, s, j);
-    else MTC_LAUNCH((forward<float>), blocks, MTC_THREADS, s, j);
+    if (x->dtype == MT_FLOAT64)
+      MTC_LAUNCH((forward<double>), blocks, MTC_THREADS, s, j);
+    else
+      MTC_LAUNCH((forward<float>), blocks, MTC_THREADS, s, j);
     MTC_TRY(mtc_launched(f->op->name));
   }
   if (j.reduction == NONE) return MT_OK;
@@ -188,8 +195,12 @@ int launch_forward(mt_frame *f, bool pick) {
   return mtc_launched(f->op->name);
 }
 
-int cross_op(mt_frame *f) { return launch_forward(f, false); }
-int nll_op(mt_frame *f) { return launch_forward(f, true); }
+int cross_op(mt_frame *f) {
+  return launch_forward(f, false);
+}
+int nll_op(mt_frame *f) {
+  return launch_forward(f, true);
+}
 
 // For the mean: the weights' sum, into total.
 int find_total(job *j, mtc_scratch *each, int device, const char *name, cudaStream_t s) {
@@ -199,7 +210,8 @@ int find_total(job *j, mtc_scratch *each, int device, const char *name, cudaStre
   double *total = j->each + 2 * j->samples;
   MTC_LAUNCH(weigh, mtc_grid(j->samples), MTC_THREADS, s, *j);
   MTC_TRY(mtc_launched(name));
-  MTC_LAUNCH(add_up, 1, MTC_THREADS, s, (const double *)j->each, j->samples, total, (char *)NULL, 0, SUM);
+  MTC_LAUNCH(add_up, 1, MTC_THREADS, s, (const double *)j->each, j->samples, total, (char *)NULL, 0,
+             SUM);
   j->total = total;
   return mtc_launched(name);
 }
@@ -218,8 +230,10 @@ int cross_back_op(mt_frame *f) {
   j.grad = mtc_ptr(g), j.grad_dtype = g->dtype;
   MTC_TRY(find_total(&j, &each, x->device, f->op->name, s));
   int64_t blocks = mtc_tile_blocks(j.tile, j.samples);
-  if (x->dtype == MT_FLOAT64) MTC_LAUNCH((backward<double>), blocks, MTC_THREADS, s, j);
-  else MTC_LAUNCH((backward<float>), blocks, MTC_THREADS, s, j);
+  if (x->dtype == MT_FLOAT64)
+    MTC_LAUNCH((backward<double>), blocks, MTC_THREADS, s, j);
+  else
+    MTC_LAUNCH((backward<float>), blocks, MTC_THREADS, s, j);
   return mtc_launched(f->op->name);
 }
 

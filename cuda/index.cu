@@ -21,7 +21,8 @@ struct places {
   mtc_note *note;
 };
 
-static __device__ inline bool locate(const places &p, int64_t i, int64_t *place, int64_t *x, int64_t *y) {
+static __device__ inline bool locate(const places &p, int64_t i, int64_t *place, int64_t *x,
+                                     int64_t *y) {
   int64_t off[MOST + 1];
   mtc_locate(p.w, i, off);
   *place = *x = 0;
@@ -54,8 +55,10 @@ __global__ void read_elements(job j) {
     int64_t place, x, y, off[2];
     bool ok = locate(j.p, i / j.free.numel, &place, &x, &y);
     mtc_locate(j.free, i % j.free.numel, off);
-    if (ok) mtc_move(j.y, y + off[1], j.x, x + off[0], j.esize);
-    else mtc_move(j.y, y + off[1], (const char *)&zero, 0, j.esize);
+    if (ok)
+      mtc_move(j.y, y + off[1], j.x, x + off[0], j.esize);
+    else
+      mtc_move(j.y, y + off[1], (const char *)&zero, 0, j.esize);
   }
 }
 
@@ -101,7 +104,8 @@ template <typename C> __global__ void add_runs(job j, const mtc_pair *pairs) {
     if (pairs[i].at == INT64_MAX || (i > 0 && pairs[i - 1].key == pairs[i].key)) continue;
     mtc_locate(j.free, t % j.free.numel, off);
     C by = (C)0.5 == 0 ? (C)j.ialpha : (C)j.alpha;
-    for (int64_t k = i; k < j.p.w.numel && pairs[k].key == pairs[i].key && pairs[k].at != INT64_MAX; k++) {
+    for (int64_t k = i; k < j.p.w.numel && pairs[k].key == pairs[i].key && pairs[k].at != INT64_MAX;
+         k++) {
       locate(j.p, pairs[k].at, &place, &x, &y);
       C sum = mtc_load<C>(j.x, j.dtype, x + off[0]) + by * mtc_load<C>(j.y, j.dtype, y + off[1]);
       mtc_store<C>(j.x, j.dtype, x + off[0], sum);
@@ -130,7 +134,8 @@ int lay_out(job *j, const mt_frame *f, const mt_tensor *x, const mt_tensor *y, i
   for (int d = 0; d < n; d++) {
     if (!list[d]) continue;
     if (p->count == MOST)
-      return mtc_host->fail(MT_ERR_UNSUPPORTED, "%s: at most %d index tensors on device cuda", f->op->name, MOST);
+      return mtc_host->fail(MT_ERR_UNSUPPORTED, "%s: at most %d index tensors on device cuda",
+                            f->op->name, MOST);
     if (list[d]->ndim > shape_dims) shape_dims = list[d]->ndim;
     dims[p->count++] = d;
   }
@@ -183,9 +188,12 @@ int read(const mt_frame *f, const job &j, cudaStream_t s) {
 int add_sorted(const mt_frame *f, const job &j, const mtc_pair *pairs, cudaStream_t s) {
   int64_t blocks = mtc_grid(j.p.w.numel * j.free.numel);
   int category = mtc_category(j.dtype);
-  if (category == 0) MTC_LAUNCH((add_runs<float>), blocks, MTC_THREADS, s, j, pairs);
-  else if (category == 1) MTC_LAUNCH((add_runs<double>), blocks, MTC_THREADS, s, j, pairs);
-  else MTC_LAUNCH((add_runs<int64_t>), blocks, MTC_THREADS, s, j, pairs);
+  if (category == 0)
+    MTC_LAUNCH((add_runs<float>), blocks, MTC_THREADS, s, j, pairs);
+  else if (category == 1)
+    MTC_LAUNCH((add_runs<double>), blocks, MTC_THREADS, s, j, pairs);
+  else
+    MTC_LAUNCH((add_runs<int64_t>), blocks, MTC_THREADS, s, j, pairs);
   return mtc_launched(f->op->name);
 }
 
@@ -354,8 +362,10 @@ int gather_rows_op(mt_frame *f) {
   if (plain && mtc_category(self->dtype) == 2)
     MTC_LAUNCH((read_scaled<int64_t>), mtc_grid(n), MTC_THREADS, s, j, (int)out->dtype, 1.0, 0.0);
   else if (out->dtype == MT_FLOAT64 || (plain && self->dtype == MT_FLOAT64))
-    MTC_LAUNCH((read_scaled<double>), mtc_grid(n), MTC_THREADS, s, j, (int)out->dtype, scale, shift);
-  else MTC_LAUNCH((read_scaled<float>), mtc_grid(n), MTC_THREADS, s, j, (int)out->dtype, scale, shift);
+    MTC_LAUNCH((read_scaled<double>), mtc_grid(n), MTC_THREADS, s, j, (int)out->dtype, scale,
+               shift);
+  else
+    MTC_LAUNCH((read_scaled<float>), mtc_grid(n), MTC_THREADS, s, j, (int)out->dtype, scale, shift);
   return mtc_launched("_gather_rows");
 }
 
@@ -386,7 +396,8 @@ __global__ void gather_elements(lines l) {
     mtc_locate(l.w, i % l.w.numel, off);
     if (position(l, off[1] + k * l.istep, &v))
       mtc_move(l.y, off[2] + k * l.ystep, l.x, off[0] + (v - 1) * l.xstep, l.esize);
-    else mtc_move(l.y, off[2] + k * l.ystep, (const char *)&zero, 0, l.esize);
+    else
+      mtc_move(l.y, off[2] + k * l.ystep, (const char *)&zero, 0, l.esize);
   }
 }
 
@@ -450,10 +461,15 @@ template <typename C> __global__ void scatter_sorted(lines l, const mtc_pair *pa
   }
 }
 
-int64_t size_at(const mt_tensor *t, int d) { return t->ndim ? t->sizes[d] : 1; }
-int64_t stride_at(const mt_tensor *t, int d) { return t->ndim ? t->strides[d] : 1; }
+int64_t size_at(const mt_tensor *t, int d) {
+  return t->ndim ? t->sizes[d] : 1;
+}
+int64_t stride_at(const mt_tensor *t, int d) {
+  return t->ndim ? t->strides[d] : 1;
+}
 
-int line_up(lines *l, const mt_tensor *x, const mt_tensor *index, const mt_tensor *y, bool one, int64_t dim) {
+int line_up(lines *l, const mt_tensor *x, const mt_tensor *index, const mt_tensor *y, bool one,
+            int64_t dim) {
   memset(l, 0, sizeof *l);
   int nd = index->ndim ? index->ndim : 1, at = x->ndim ? (int)(dim < 0 ? dim + x->ndim : dim) : 0;
   for (int d = 0; d < nd; d++) {
@@ -489,11 +505,14 @@ int gather_op(mt_frame *f) {
   return mtc_launched("gather");
 }
 
-template <typename C> int scatter_as(const mt_frame *f, const lines &l, bool add, bool one, int device, cudaStream_t s) {
+template <typename C>
+int scatter_as(const mt_frame *f, const lines &l, bool add, bool one, int device, cudaStream_t s) {
   int64_t all = l.w.numel * l.n, padded = 1;
   if (l.n <= 64 || l.w.numel >= 4096 || (one && !add)) {
-    if (add) MTC_LAUNCH((scatter_add_lines<C>), mtc_grid(l.w.numel), MTC_THREADS, s, l);
-    else MTC_LAUNCH(scatter_lines, mtc_grid(l.w.numel), MTC_THREADS, s, l);
+    if (add)
+      MTC_LAUNCH((scatter_add_lines<C>), mtc_grid(l.w.numel), MTC_THREADS, s, l);
+    else
+      MTC_LAUNCH(scatter_lines, mtc_grid(l.w.numel), MTC_THREADS, s, l);
     return mtc_launched(f->op->name);
   }
   while (padded < all) padded *= 2;
@@ -503,7 +522,8 @@ template <typename C> int scatter_as(const mt_frame *f, const lines &l, bool add
   MTC_LAUNCH(line_pairs, mtc_grid(padded), MTC_THREADS, s, l, pairs, padded);
   MTC_TRY(mtc_launched(f->op->name));
   MTC_TRY(mtc_sort_pairs(pairs, 1, padded, s));
-  MTC_LAUNCH((scatter_sorted<C>), mtc_grid(all), MTC_THREADS, s, l, (const mtc_pair *)pairs, (int)add);
+  MTC_LAUNCH((scatter_sorted<C>), mtc_grid(all), MTC_THREADS, s, l, (const mtc_pair *)pairs,
+             (int)add);
   return mtc_launched(f->op->name);
 }
 
@@ -524,15 +544,24 @@ int scatter(mt_frame *f, bool add) {
   return scatter_as<int64_t>(f, l, add, one, out->device, s);
 }
 
-int scatter_op(mt_frame *f) { return scatter(f, false); }
-int scatter_add_op(mt_frame *f) { return scatter(f, true); }
+int scatter_op(mt_frame *f) {
+  return scatter(f, false);
+}
+int scatter_add_op(mt_frame *f) {
+  return scatter(f, true);
+}
 
 const mtc_kernel table[] = {
-    {"_index", MT_D_ALL, index_op, true},           {"_index_put", MT_D_ALL, index_put_op, true},
-    {"index_select", MT_D_ALL, select_op, true},    {"index_add", MT_D_ALL, index_add_op, true},
-    {"index_copy", MT_D_ALL, index_copy_op, true},  {"index_fill", MT_D_ALL, index_fill_op, true},
-    {"embedding", MT_D_ALL, embedding_op, true},    {"_gather_rows", MT_D_ALL, gather_rows_op, true},
-    {"gather", MT_D_ALL, gather_op, true},          {"scatter", MT_D_ALL, scatter_op, true},
+    {"_index", MT_D_ALL, index_op, true},
+    {"_index_put", MT_D_ALL, index_put_op, true},
+    {"index_select", MT_D_ALL, select_op, true},
+    {"index_add", MT_D_ALL, index_add_op, true},
+    {"index_copy", MT_D_ALL, index_copy_op, true},
+    {"index_fill", MT_D_ALL, index_fill_op, true},
+    {"embedding", MT_D_ALL, embedding_op, true},
+    {"_gather_rows", MT_D_ALL, gather_rows_op, true},
+    {"gather", MT_D_ALL, gather_op, true},
+    {"scatter", MT_D_ALL, scatter_op, true},
     {"scatter_add", MT_D_ALL, scatter_add_op, true},
 };
 MTC_FAMILY(indexing, table);

@@ -15,7 +15,7 @@
 #include "plugin.h"
 
 #ifndef MTC_LAUNCH
-#define MTC_LAUNCH(kernel, blocks, threads, stream, ...)                                         \
+#define MTC_LAUNCH(kernel, blocks, threads, stream, ...)                                           \
   kernel<<<(unsigned)(blocks), (unsigned)(threads), 0, stream>>>(__VA_ARGS__)
 #endif
 
@@ -29,17 +29,21 @@ static inline int64_t mtc_grid(int64_t n, int64_t per_block = MTC_THREADS) {
   return b < 1 ? 1 : b > MTC_MAX_BLOCKS ? MTC_MAX_BLOCKS : b;
 }
 
-#define MTC_EACH(i, n)                                                                           \
-  for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, i##_step =                    \
-                   (int64_t)gridDim.x * blockDim.x;                                              \
+#define MTC_EACH(i, n)                                                                             \
+  for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x,                                 \
+               i##_step = (int64_t)gridDim.x * blockDim.x;                                         \
        i < (n); i += i##_step)
 
 #define MTC_FN static __host__ __device__ inline
 
 // ---- elements ----
 
-MTC_FN float mtc_from_half(uint16_t h) { return __half2float(__ushort_as_half(h)); }
-MTC_FN uint16_t mtc_to_half(float f) { return __half_as_ushort(__float2half_rn(f)); }
+MTC_FN float mtc_from_half(uint16_t h) {
+  return __half2float(__ushort_as_half(h));
+}
+MTC_FN uint16_t mtc_to_half(float f) {
+  return __half_as_ushort(__float2half_rn(f));
+}
 MTC_FN float mtc_from_bf16(uint16_t h) {
   uint32_t u = (uint32_t)h << 16;
   float f;
@@ -63,7 +67,9 @@ MTC_FN int64_t mtc_double_to_int64(double x) {
   if (x >= 9223372036854775808.0) return INT64_MAX;
   return mtc_saturate(x, -9223372036854775808.0, 9223372036854774784.0);
 }
-template <typename T> MTC_FN T mtc_as(int64_t v) { return (T)v; }
+template <typename T> MTC_FN T mtc_as(int64_t v) {
+  return (T)v;
+}
 template <typename T> MTC_FN T mtc_as(double v);
 template <> __host__ __device__ inline uint8_t mtc_as<uint8_t>(double v) {
   return (uint8_t)mtc_saturate(v, 0, 255);
@@ -80,38 +86,74 @@ template <> __host__ __device__ inline int32_t mtc_as<int32_t>(double v) {
 template <> __host__ __device__ inline int64_t mtc_as<int64_t>(double v) {
   return mtc_double_to_int64(v);
 }
-template <> __host__ __device__ inline float mtc_as<float>(double v) { return (float)v; }
-template <> __host__ __device__ inline double mtc_as<double>(double v) { return v; }
-template <typename T> MTC_FN T mtc_as(float v) { return mtc_as<T>((double)v); }
+template <> __host__ __device__ inline float mtc_as<float>(double v) {
+  return (float)v;
+}
+template <> __host__ __device__ inline double mtc_as<double>(double v) {
+  return v;
+}
+template <typename T> MTC_FN T mtc_as(float v) {
+  return mtc_as<T>((double)v);
+}
 
 // Element i of memory of a dtype, in a computed type C: float, double or int64_t.
-template <typename C> static __host__ __device__ inline C mtc_load(const char *p, int dtype, int64_t i) {
+template <typename C>
+static __host__ __device__ inline C mtc_load(const char *p, int dtype, int64_t i) {
   switch (dtype) {
-  case MT_FLOAT32: return mtc_as<C>(((const float *)p)[i]);
-  case MT_FLOAT16: return mtc_as<C>(mtc_from_half(((const uint16_t *)p)[i]));
-  case MT_BFLOAT16: return mtc_as<C>(mtc_from_bf16(((const uint16_t *)p)[i]));
-  case MT_FLOAT64: return mtc_as<C>(((const double *)p)[i]);
-  case MT_INT64: return mtc_as<C>(((const int64_t *)p)[i]);
-  case MT_INT32: return mtc_as<C>((int64_t)((const int32_t *)p)[i]);
-  case MT_INT16: return mtc_as<C>((int64_t)((const int16_t *)p)[i]);
-  case MT_INT8: return mtc_as<C>((int64_t)((const int8_t *)p)[i]);
-  default: return mtc_as<C>((int64_t)((const uint8_t *)p)[i]);
+  case MT_FLOAT32:
+    return mtc_as<C>(((const float *)p)[i]);
+  case MT_FLOAT16:
+    return mtc_as<C>(mtc_from_half(((const uint16_t *)p)[i]));
+  case MT_BFLOAT16:
+    return mtc_as<C>(mtc_from_bf16(((const uint16_t *)p)[i]));
+  case MT_FLOAT64:
+    return mtc_as<C>(((const double *)p)[i]);
+  case MT_INT64:
+    return mtc_as<C>(((const int64_t *)p)[i]);
+  case MT_INT32:
+    return mtc_as<C>((int64_t)((const int32_t *)p)[i]);
+  case MT_INT16:
+    return mtc_as<C>((int64_t)((const int16_t *)p)[i]);
+  case MT_INT8:
+    return mtc_as<C>((int64_t)((const int8_t *)p)[i]);
+  default:
+    return mtc_as<C>((int64_t)((const uint8_t *)p)[i]);
   }
 }
 
 template <typename C>
 static __host__ __device__ inline void mtc_store(char *p, int dtype, int64_t i, C v) {
   switch (dtype) {
-  case MT_FLOAT32: ((float *)p)[i] = mtc_as<float>(v); break;
-  case MT_FLOAT16: ((uint16_t *)p)[i] = mtc_to_half(mtc_as<float>(v)); break;
-  case MT_BFLOAT16: ((uint16_t *)p)[i] = mtc_to_bf16(mtc_as<float>(v)); break;
-  case MT_FLOAT64: ((double *)p)[i] = mtc_as<double>(v); break;
-  case MT_INT64: ((int64_t *)p)[i] = mtc_as<int64_t>(v); break;
-  case MT_INT32: ((int32_t *)p)[i] = mtc_as<int32_t>(v); break;
-  case MT_INT16: ((int16_t *)p)[i] = mtc_as<int16_t>(v); break;
-  case MT_INT8: ((int8_t *)p)[i] = mtc_as<int8_t>(v); break;
-  case MT_UINT8: ((uint8_t *)p)[i] = mtc_as<uint8_t>(v); break;
-  default: ((uint8_t *)p)[i] = v != 0; break;
+  case MT_FLOAT32:
+    ((float *)p)[i] = mtc_as<float>(v);
+    break;
+  case MT_FLOAT16:
+    ((uint16_t *)p)[i] = mtc_to_half(mtc_as<float>(v));
+    break;
+  case MT_BFLOAT16:
+    ((uint16_t *)p)[i] = mtc_to_bf16(mtc_as<float>(v));
+    break;
+  case MT_FLOAT64:
+    ((double *)p)[i] = mtc_as<double>(v);
+    break;
+  case MT_INT64:
+    ((int64_t *)p)[i] = mtc_as<int64_t>(v);
+    break;
+  case MT_INT32:
+    ((int32_t *)p)[i] = mtc_as<int32_t>(v);
+    break;
+  case MT_INT16:
+    ((int16_t *)p)[i] = mtc_as<int16_t>(v);
+    break;
+  case MT_INT8:
+    ((int8_t *)p)[i] = mtc_as<int8_t>(v);
+    break;
+  case MT_UINT8:
+    ((uint8_t *)p)[i] = mtc_as<uint8_t>(v);
+    break;
+  default:
+    ((uint8_t *)p)[i] = v != 0;
+    break;
   }
 }
 
@@ -128,11 +170,20 @@ static inline void mtc_store_arg(char *cell, int dtype, const mt_arg *a) {
   }
   int64_t v = a->u.i;
   switch (dtype) {
-  case MT_UINT8: v = v < 0 ? 0 : v > 255 ? 255 : v; break;
-  case MT_INT8: v = v < -128 ? -128 : v > 127 ? 127 : v; break;
-  case MT_INT16: v = v < -32768 ? -32768 : v > 32767 ? 32767 : v; break;
-  case MT_INT32: v = v < INT32_MIN ? INT32_MIN : v > INT32_MAX ? INT32_MAX : v; break;
-  default: break;
+  case MT_UINT8:
+    v = v < 0 ? 0 : v > 255 ? 255 : v;
+    break;
+  case MT_INT8:
+    v = v < -128 ? -128 : v > 127 ? 127 : v;
+    break;
+  case MT_INT16:
+    v = v < -32768 ? -32768 : v > 32767 ? 32767 : v;
+    break;
+  case MT_INT32:
+    v = v < INT32_MIN ? INT32_MIN : v > INT32_MAX ? INT32_MAX : v;
+    break;
+  default:
+    break;
   }
   mtc_store<int64_t>(cell, dtype, 0, v);
 }
@@ -140,10 +191,18 @@ static inline void mtc_store_arg(char *cell, int dtype, const mt_arg *a) {
 // Moves elements by their size.
 MTC_FN void mtc_move(char *to, int64_t at, const char *from, int64_t i, int esize) {
   switch (esize) {
-  case 1: ((uint8_t *)to)[at] = ((const uint8_t *)from)[i]; break;
-  case 2: ((uint16_t *)to)[at] = ((const uint16_t *)from)[i]; break;
-  case 4: ((uint32_t *)to)[at] = ((const uint32_t *)from)[i]; break;
-  default: ((uint64_t *)to)[at] = ((const uint64_t *)from)[i]; break;
+  case 1:
+    ((uint8_t *)to)[at] = ((const uint8_t *)from)[i];
+    break;
+  case 2:
+    ((uint16_t *)to)[at] = ((const uint16_t *)from)[i];
+    break;
+  case 4:
+    ((uint32_t *)to)[at] = ((const uint32_t *)from)[i];
+    break;
+  default:
+    ((uint64_t *)to)[at] = ((const uint64_t *)from)[i];
+    break;
   }
 }
 
@@ -251,7 +310,8 @@ struct mtc_tile {
 static inline mtc_tile mtc_tile_for(int64_t n, int64_t lines, bool across) {
   mtc_tile t = {1, MTC_THREADS, across};
   if (across) { // a warp's width of columns at least, more threads a line when there are few lines
-    while (t.width < 8 && t.lines > 32 && n > 4 * t.width && lines < 65536) t.width *= 2, t.lines /= 2;
+    while (t.width < 8 && t.lines > 32 && n > 4 * t.width && lines < 65536)
+      t.width *= 2, t.lines /= 2;
     while (t.width < MTC_THREADS && t.width < n && t.lines / 2 >= lines) t.width *= 2, t.lines /= 2;
   } else {
     while (t.width < MTC_THREADS && t.width < n) t.width *= 2, t.lines /= 2;

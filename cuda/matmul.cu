@@ -12,10 +12,10 @@
 #ifndef MTC_BLAS_SYMBOL
 static void *mtc_blas_library;
 #define MTC_BLAS_SYMBOL(name) dlsym(mtc_blas_library, name)
-#define MTC_BLAS_OPEN() (mtc_blas_library = open_blas()) != NULL
+#define MTC_BLAS_OPEN()       (mtc_blas_library = open_blas()) != NULL
 static void *open_blas() {
-  static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11", "libcublas.so",
-                                      "/usr/local/cuda/lib64/libcublas.so"};
+  static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11",
+                                      "libcublas.so", "/usr/local/cuda/lib64/libcublas.so"};
   for (const char *name : names)
     if (void *lib = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return lib;
   return NULL;
@@ -28,16 +28,27 @@ namespace {
 
 // ---- cuBLAS: the few functions, with their values spelled out ----
 
-enum { OP_N = 0, OP_T = 1, R_32F = 0, R_64F = 1, R_16F = 2, R_16BF = 14, COMPUTE_32F = 68, COMPUTE_64F = 70,
-       DEFAULT_ALGORITHM = -1, NO_REDUCED_SUMS = 16 };
+enum {
+  OP_N = 0,
+  OP_T = 1,
+  R_32F = 0,
+  R_64F = 1,
+  R_16F = 2,
+  R_16BF = 14,
+  COMPUTE_32F = 68,
+  COMPUTE_64F = 70,
+  DEFAULT_ALGORITHM = -1,
+  NO_REDUCED_SUMS = 16
+};
 
 struct blas {
   int (*create)(void **handle);
   int (*set_stream)(void *handle, cudaStream_t stream);
   int (*set_mode)(void *handle, int mode);
-  int (*gemm)(void *handle, int ta, int tb, int m, int n, int k, const void *alpha, const void *a, int atype,
-              int lda, long long sa, const void *b, int btype, int ldb, long long sb, const void *beta, void *c,
-              int ctype, int ldc, long long sc, int batch, int compute, int algorithm);
+  int (*gemm)(void *handle, int ta, int tb, int m, int n, int k, const void *alpha, const void *a,
+              int atype, int lda, long long sa, const void *b, int btype, int ldb, long long sb,
+              const void *beta, void *c, int ctype, int ldc, long long sc, int batch, int compute,
+              int algorithm);
 } cublas;
 bool have_blas;
 void *handles[MTC_MAX_DEVICES];
@@ -59,8 +70,10 @@ void *handle_of(int device) {
   if (!have_blas) return NULL;
   pthread_mutex_lock(&lock);
   if (!handles[ordinal]) {
-    if (cublas.create(&handles[ordinal]) != 0) handles[ordinal] = NULL;
-    else cublas.set_mode(handles[ordinal], NO_REDUCED_SUMS);
+    if (cublas.create(&handles[ordinal]) != 0)
+      handles[ordinal] = NULL;
+    else
+      cublas.set_mode(handles[ordinal], NO_REDUCED_SUMS);
   }
   pthread_mutex_unlock(&lock);
   return handles[ordinal];
@@ -68,10 +81,14 @@ void *handle_of(int device) {
 
 int blas_type(int dtype) {
   switch (dtype) {
-  case MT_FLOAT32: return R_32F;
-  case MT_FLOAT64: return R_64F;
-  case MT_FLOAT16: return R_16F;
-  default: return R_16BF;
+  case MT_FLOAT32:
+    return R_32F;
+  case MT_FLOAT64:
+    return R_64F;
+  case MT_FLOAT16:
+    return R_16F;
+  default:
+    return R_16BF;
   }
 }
 
@@ -100,9 +117,15 @@ struct product {
   int64_t ialpha, ibeta;
 };
 
-static __device__ inline float pick(double f, int64_t, float) { return (float)f; }
-static __device__ inline double pick(double f, int64_t, double) { return f; }
-static __device__ inline int64_t pick(double, int64_t i, int64_t) { return i; }
+static __device__ inline float pick(double f, int64_t, float) {
+  return (float)f;
+}
+static __device__ inline double pick(double f, int64_t, double) {
+  return f;
+}
+static __device__ inline int64_t pick(double, int64_t i, int64_t) {
+  return i;
+}
 
 template <typename C> __global__ void multiply(product p) {
   __shared__ C sa[TILE][TILE + 1], sb[TILE][TILE + 1];
@@ -113,8 +136,12 @@ template <typename C> __global__ void multiply(product p) {
   C sum = 0;
   for (int64_t at = 0; at < p.k; at += TILE) {
     bool in_a = row < p.m && at + x < p.k, in_b = at + y < p.k && col < p.n;
-    sa[y][x] = in_a ? mtc_load<C>(p.a.p, p.a.dtype, g * p.a.batch + row * p.a.row + (at + x) * p.a.col) : (C)0;
-    sb[y][x] = in_b ? mtc_load<C>(p.b.p, p.b.dtype, g * p.b.batch + (at + y) * p.b.row + col * p.b.col) : (C)0;
+    sa[y][x] =
+        in_a ? mtc_load<C>(p.a.p, p.a.dtype, g * p.a.batch + row * p.a.row + (at + x) * p.a.col)
+             : (C)0;
+    sb[y][x] =
+        in_b ? mtc_load<C>(p.b.p, p.b.dtype, g * p.b.batch + (at + y) * p.b.row + col * p.b.col)
+             : (C)0;
     __syncthreads();
     for (int i = 0; i < TILE; i++) sum += sa[y][i] * sb[i][x];
     __syncthreads();
@@ -131,11 +158,15 @@ int multiply_plain(product p, int64_t batch, cudaStream_t s) {
   p.tiles_down = (p.m + TILE - 1) / TILE;
   p.tiles_across = (p.n + TILE - 1) / TILE;
   int64_t blocks = p.tiles_down * p.tiles_across * batch;
-  if (blocks > 0x7fffffff) return mtc_host->fail(MT_ERR_UNSUPPORTED, "matmul: the result is too large for one launch");
+  if (blocks > 0x7fffffff)
+    return mtc_host->fail(MT_ERR_UNSUPPORTED, "matmul: the result is too large for one launch");
   int category = mtc_category(p.c.dtype);
-  if (category == 0) MTC_LAUNCH((multiply<float>), blocks, TILE * TILE, s, p);
-  else if (category == 1) MTC_LAUNCH((multiply<double>), blocks, TILE * TILE, s, p);
-  else MTC_LAUNCH((multiply<int64_t>), blocks, TILE * TILE, s, p);
+  if (category == 0)
+    MTC_LAUNCH((multiply<float>), blocks, TILE * TILE, s, p);
+  else if (category == 1)
+    MTC_LAUNCH((multiply<double>), blocks, TILE * TILE, s, p);
+  else
+    MTC_LAUNCH((multiply<int64_t>), blocks, TILE * TILE, s, p);
   return mtc_launched("matmul");
 }
 
@@ -146,7 +177,8 @@ int mtc_product(int device, int64_t m, int64_t n, int64_t k, int64_t batch, cons
   cudaStream_t s;
   MTC_TRY(mtc_enter(&s, device));
   if (m == 0 || n == 0 || batch == 0) return MT_OK;
-  product p = {m, n, k, 0, 0, a, b, c, mt__num(&alpha), mt__num(&beta), mt__int(&alpha), mt__int(&beta)};
+  product p = {
+      m, n, k, 0, 0, a, b, c, mt__num(&alpha), mt__num(&beta), mt__int(&alpha), mt__int(&beta)};
   int opa, opb, opc;
   int64_t lda, ldb, ldc;
   bool well = mt__is_float(c.dtype) && a.dtype == b.dtype && k > 0 && batch <= 0x7fffffff &&
@@ -156,13 +188,15 @@ int mtc_product(int device, int64_t m, int64_t n, int64_t k, int64_t batch, cons
   if (!handle) return multiply_plain(p, batch, s);
   bool wide = c.dtype == MT_FLOAT64;
   float falpha = (float)p.alpha, fbeta = (float)p.beta;
-  const void *by = wide ? (const void *)&p.alpha : &falpha, *keep = wide ? (const void *)&p.beta : &fbeta;
+  const void *by = wide ? (const void *)&p.alpha : &falpha,
+             *keep = wide ? (const void *)&p.beta : &fbeta;
   pthread_mutex_lock(&lock);
   int status = cublas.set_stream(handle, s);
   if (status == 0)
-    status = cublas.gemm(handle, opb, opa, (int)n, (int)m, (int)k, by, b.p, blas_type(b.dtype), (int)ldb, b.batch,
-                         a.p, blas_type(a.dtype), (int)lda, a.batch, keep, c.p, blas_type(c.dtype), (int)ldc, c.batch,
-                         (int)batch, wide ? COMPUTE_64F : COMPUTE_32F, DEFAULT_ALGORITHM);
+    status = cublas.gemm(handle, opb, opa, (int)n, (int)m, (int)k, by, b.p, blas_type(b.dtype),
+                         (int)ldb, b.batch, a.p, blas_type(a.dtype), (int)lda, a.batch, keep, c.p,
+                         blas_type(c.dtype), (int)ldc, c.batch, (int)batch,
+                         wide ? COMPUTE_64F : COMPUTE_32F, DEFAULT_ALGORITHM);
   pthread_mutex_unlock(&lock);
   if (status == 0) return MT_OK;
   return mtc_host->fail(MT_ERR_DEVICE, "CUDA: cuBLAS failed with status %d", status);
@@ -219,14 +253,17 @@ int as_rows(side *s, const mt_tensor *t) {
 int settle(side *s, const mt_tensor *t) {
   int op;
   int64_t ld;
-  if (!mt__is_float(s->m.dtype) || s->copy.t.storage || lies_well(s->m, s->rows, s->cols, &op, &ld)) return MT_OK;
+  if (!mt__is_float(s->m.dtype) || s->copy.t.storage || lies_well(s->m, s->rows, s->cols, &op, &ld))
+    return MT_OK;
   MTC_TRY(s->copy.copy(t));
   bool vector = t->ndim == 1;
   const mt_tensor *c = &s->copy.t;
   s->m.p = mtc_ptr(c);
   if (vector) {
-    if (s->rows == 1) s->m.col = 1;
-    else s->m.row = 1;
+    if (s->rows == 1)
+      s->m.col = 1;
+    else
+      s->m.row = 1;
     return MT_OK;
   }
   s->m.row = c->strides[t->ndim - 2], s->m.col = c->strides[t->ndim - 1];
@@ -244,19 +281,24 @@ struct plan {
   }
 };
 
-int batch_dims(const mt_tensor *t) { return t->ndim > 2 ? t->ndim - 2 : 0; }
+int batch_dims(const mt_tensor *t) {
+  return t->ndim > 2 ? t->ndim - 2 : 0;
+}
 
 // a b for every rank that matmul takes.
 int plan_matmul(plan *p, const mt_tensor *a, const mt_tensor *b) {
   bool fold = b->ndim <= 2 && a->ndim > 1; // one matrix for all of a's rows
-  if (fold) MTC_TRY(as_rows(&p->a, a));
-  else as_matrix(&p->a, a, false);
+  if (fold)
+    MTC_TRY(as_rows(&p->a, a));
+  else
+    as_matrix(&p->a, a, false);
   as_matrix(&p->b, b, true);
   MTC_TRY(settle(&p->a, a));
   MTC_TRY(settle(&p->b, b));
   p->m = p->a.rows, p->k = p->a.cols, p->n = p->b.cols;
   if (fold) return MT_OK;
-  const mt_tensor *ta = p->a.copy.t.storage ? &p->a.copy.t : a, *tb = p->b.copy.t.storage ? &p->b.copy.t : b;
+  const mt_tensor *ta = p->a.copy.t.storage ? &p->a.copy.t : a,
+                  *tb = p->b.copy.t.storage ? &p->b.copy.t : b;
   int la = batch_dims(a), lb = batch_dims(b), nd = la > lb ? la : lb;
   p->batch.ndim = nd;
   for (int d = 0; d < nd; d++) {
@@ -358,11 +400,11 @@ int added_op(mt_frame *f) {
 }
 
 const mtc_kernel table[] = {
-    {"matmul", MT_D_NUMBER, matmul_op, true},    {"mm", MT_D_NUMBER, matmul_op, true},
-    {"bmm", MT_D_NUMBER, matmul_op, true},       {"mv", MT_D_NUMBER, matmul_op, true},
-    {"dot", MT_D_NUMBER, matmul_op, true},       {"linear", MT_D_NUMBER, linear_op, true},
-    {"_matmul_tn", MT_D_NUMBER, tn_op, true},    {"addmm", MT_D_NUMBER, added_op, true},
-    {"baddbmm", MT_D_NUMBER, added_op, true},    {"addmv", MT_D_NUMBER, added_op, true},
+    {"matmul", MT_D_NUMBER, matmul_op, true}, {"mm", MT_D_NUMBER, matmul_op, true},
+    {"bmm", MT_D_NUMBER, matmul_op, true},    {"mv", MT_D_NUMBER, matmul_op, true},
+    {"dot", MT_D_NUMBER, matmul_op, true},    {"linear", MT_D_NUMBER, linear_op, true},
+    {"_matmul_tn", MT_D_NUMBER, tn_op, true}, {"addmm", MT_D_NUMBER, added_op, true},
+    {"baddbmm", MT_D_NUMBER, added_op, true}, {"addmv", MT_D_NUMBER, added_op, true},
 };
 MTC_FAMILY(products, table);
 

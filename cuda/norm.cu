@@ -79,8 +79,7 @@ template <typename C> __global__ void backward(job j) {
 }
 
 // Sums over a block of rows for one column: gw = sum(g xhat), gb = sum(g).
-template <typename C>
-__global__ void columns(job j, double *parts, int64_t block, int64_t blocks) {
+template <typename C> __global__ void columns(job j, double *parts, int64_t block, int64_t blocks) {
   MTC_EACH(i, j.n * blocks) {
     int64_t col = i % j.n, at = i / j.n, first = at * block;
     int64_t last = first + block < j.rows ? first + block : j.rows;
@@ -135,8 +134,10 @@ int forward_op(mt_frame *f) {
   j.out = mtc_ptr(f->out[0]);
   j.out_dtype = f->out[0]->dtype;
   int64_t blocks = mtc_tile_blocks(j.tile, j.rows);
-  if (x->dtype == MT_FLOAT64) MTC_LAUNCH((forward<double>), blocks, MTC_THREADS, s, j);
-  else MTC_LAUNCH((forward<float>), blocks, MTC_THREADS, s, j);
+  if (x->dtype == MT_FLOAT64)
+    MTC_LAUNCH((forward<double>), blocks, MTC_THREADS, s, j);
+  else
+    MTC_LAUNCH((forward<float>), blocks, MTC_THREADS, s, j);
   return mtc_launched("layer_norm");
 }
 
@@ -170,13 +171,17 @@ int backward_op(mt_frame *f) {
   }
   bool wide = x->dtype == MT_FLOAT64;
   int64_t grid = mtc_tile_blocks(j.tile, j.rows);
-  if (wide) MTC_LAUNCH((backward<double>), grid, MTC_THREADS, s, j);
-  else MTC_LAUNCH((backward<float>), grid, MTC_THREADS, s, j);
+  if (wide)
+    MTC_LAUNCH((backward<double>), grid, MTC_THREADS, s, j);
+  else
+    MTC_LAUNCH((backward<float>), grid, MTC_THREADS, s, j);
   MTC_TRY(mtc_launched("_layer_norm_backward"));
   if (!columns_too) return MT_OK;
   double *to = (double *)parts.p;
-  if (wide) MTC_LAUNCH((columns<double>), mtc_grid(j.n * blocks), MTC_THREADS, s, j, to, block, blocks);
-  else MTC_LAUNCH((columns<float>), mtc_grid(j.n * blocks), MTC_THREADS, s, j, to, block, blocks);
+  if (wide)
+    MTC_LAUNCH((columns<double>), mtc_grid(j.n * blocks), MTC_THREADS, s, j, to, block, blocks);
+  else
+    MTC_LAUNCH((columns<float>), mtc_grid(j.n * blocks), MTC_THREADS, s, j, to, block, blocks);
   MTC_TRY(mtc_launched("_layer_norm_backward"));
   MTC_LAUNCH(join_columns, mtc_grid(j.n), MTC_THREADS, s, (const double *)to, j.n, blocks,
              need_w ? mtc_ptr(f->out[1]) : NULL, f->out[1]->dtype,

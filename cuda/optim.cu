@@ -3,8 +3,8 @@
 // Up to LIST tensors that lie as one run go in one launch; others have a launch of their own. What
 // changes from step to step is read from the cells (CPU tensors) when the op is launched. The
 // order of arithmetic is that of kernels/optim.inc; the device contracts products and sums.
-#include "kit.cuh"
 #include "kernels/optim.h"
+#include "kit.cuh"
 
 namespace {
 
@@ -26,18 +26,25 @@ struct batch {
   int first_block[LIST];
 };
 
-static __device__ inline float root(float x) { return sqrtf(x); }
-static __device__ inline double root(double x) { return sqrt(x); }
+static __device__ inline float root(float x) {
+  return sqrtf(x);
+}
+static __device__ inline double root(double x) {
+  return sqrt(x);
+}
 
 template <typename T>
-static __device__ void update(const rule &r, char *const *p, const uint8_t *dtype, const int64_t *at) {
-  T x = mtc_load<T>(p[PARAM], dtype[PARAM], at[PARAM]), d = mtc_load<T>(p[GRAD], dtype[GRAD], at[GRAD]);
+static __device__ void update(const rule &r, char *const *p, const uint8_t *dtype,
+                              const int64_t *at) {
+  T x = mtc_load<T>(p[PARAM], dtype[PARAM], at[PARAM]),
+    d = mtc_load<T>(p[GRAD], dtype[GRAD], at[GRAD]);
   if (!r.is_adam) {
     const mt_sgd &o = r.sgd;
     if (o.maximize) d = -d;
     if (o.weight_decay != 0) d = d + x * (T)o.weight_decay;
     if (r.momentum) {
-      T b = o.first ? d : mtc_load<T>(p[2], dtype[2], at[2]) * (T)o.momentum + d * (T)(1 - o.dampening);
+      T b = o.first ? d
+                    : mtc_load<T>(p[2], dtype[2], at[2]) * (T)o.momentum + d * (T)(1 - o.dampening);
       mtc_store<T>(p[2], dtype[2], at[2], b);
       d = o.nesterov ? d + b * (T)o.momentum : b;
     }
@@ -67,16 +74,20 @@ __global__ void step_batch(batch b, rule r) {
   int lo = 0, hi = b.n - 1, block = (int)blockIdx.x;
   while (lo < hi) {
     int mid = (lo + hi + 1) / 2;
-    if (b.first_block[mid] <= block) lo = mid;
-    else hi = mid - 1;
+    if (b.first_block[mid] <= block)
+      lo = mid;
+    else
+      hi = mid - 1;
   }
   int64_t first = (int64_t)(block - b.first_block[lo]) * BLOCK;
   int64_t last = first + BLOCK < b.numel[lo] ? first + BLOCK : b.numel[lo];
   bool wide = b.dtype[lo][PARAM] == MT_FLOAT64;
   for (int64_t i = first + threadIdx.x; i < last; i += MTC_THREADS) {
     int64_t at[ROLES] = {i, i, i, i, i};
-    if (wide) update<double>(r, b.p[lo], b.dtype[lo], at);
-    else update<float>(r, b.p[lo], b.dtype[lo], at);
+    if (wide)
+      update<double>(r, b.p[lo], b.dtype[lo], at);
+    else
+      update<float>(r, b.p[lo], b.dtype[lo], at);
   }
 }
 
@@ -90,8 +101,10 @@ __global__ void step_single(single t, rule r) {
   MTC_EACH(i, t.w.numel) {
     int64_t at[ROLES];
     mtc_locate(t.w, i, at);
-    if (t.dtype[PARAM] == MT_FLOAT64) update<double>(r, t.p, t.dtype, at);
-    else update<float>(r, t.p, t.dtype, at);
+    if (t.dtype[PARAM] == MT_FLOAT64)
+      update<double>(r, t.p, t.dtype, at);
+    else
+      update<float>(r, t.p, t.dtype, at);
   }
 }
 
@@ -112,7 +125,8 @@ int run(mt_frame *f, mt_tensor **const *list, const rule &r) {
   for (int i = 0; i < count; i++) {
     const mt_tensor *p = list[PARAM][i];
     if (p->device < MT_CUDA)
-      return mtc_host->fail(MT_ERR_DEVICE, "%s: params[%d] is not on the device of the others", f->op->name, i + 1);
+      return mtc_host->fail(MT_ERR_DEVICE, "%s: params[%d] is not on the device of the others",
+                            f->op->name, i + 1);
     MTC_TRY(mtc_enter(&s, p->device));
     if (p->numel == 0) continue;
     single t;
@@ -148,8 +162,8 @@ int same_device(const mt_frame *f, int lists) {
   for (int k = 0; k < lists; k++)
     for (int i = 0; i < f->args[k].n; i++)
       if (f->args[k].u.ts[i] && f->args[k].u.ts[i]->device != device)
-        return mtc_host->fail(MT_ERR_DEVICE, "%s: %s[%d] is on another device than params[1]", f->op->name,
-                              f->op->params[k].name, i + 1);
+        return mtc_host->fail(MT_ERR_DEVICE, "%s: %s[%d] is on another device than params[1]",
+                              f->op->name, f->op->params[k].name, i + 1);
   return MT_OK;
 }
 
@@ -163,7 +177,8 @@ int sgd_op(mt_frame *f) {
   r.sgd.nesterov = h[4] != 0, r.sgd.maximize = h[5] != 0, r.sgd.first = h[6] != 0;
   if (r.sgd.momentum != 0) {
     if (f->args[2].n == 0 && f->args[0].n > 0)
-      return mtc_host->fail(MT_ERR_VALUE, "sgd_step_: momentum is %g, but there are no momentum_buffers",
+      return mtc_host->fail(MT_ERR_VALUE,
+                            "sgd_step_: momentum is %g, but there are no momentum_buffers",
                             r.sgd.momentum);
     list[2] = f->args[2].u.ts;
     r.momentum = 1;

@@ -5,7 +5,9 @@
 
 namespace {
 
-int alignment(const char *p) { return (int)((uintptr_t)p & 15); }
+int alignment(const char *p) {
+  return (int)((uintptr_t)p & 15);
+}
 
 // Operand k: a tensor of this device, or a number: an argument, or a 0-dim tensor of the host.
 void add_operand(mtc_pw_job *j, int k, const mt_arg *a, int compute) {
@@ -33,9 +35,11 @@ void add_operand(mtc_pw_job *j, int k, const mt_arg *a, int compute) {
     return;
   }
   if (whole) { // a number that stands for an unsigned one wraps around
-    if (compute == MT_BOOL) j->i[k] = a->kind == MT_FLOAT ? a->u.f != 0 : a->u.i != 0;
+    if (compute == MT_BOOL)
+      j->i[k] = a->kind == MT_FLOAT ? a->u.f != 0 : a->u.i != 0;
     else {
-      mtc_store<int64_t>(cell, compute, 0, a->kind == MT_FLOAT ? mtc_double_to_int64(a->u.f) : a->u.i);
+      mtc_store<int64_t>(cell, compute, 0,
+                         a->kind == MT_FLOAT ? mtc_double_to_int64(a->u.f) : a->u.i);
       j->i[k] = mtc_load<int64_t>(cell, compute, 0);
     }
   }
@@ -64,12 +68,14 @@ void finish(mtc_pw_job *j, int n, int compute) {
   j->flat = j->aligned = mtc_walk_is_run(&j->w);
   if (alignment(j->out) || !mtc_pw_fours(j->out_dtype, compute, true)) j->aligned = 0;
   for (int k = 0; k < n; k++)
-    if (j->in[k] && (alignment(j->in[k]) || !mtc_pw_fours(j->dtype[k], compute, false))) j->aligned = 0;
+    if (j->in[k] && (alignment(j->in[k]) || !mtc_pw_fours(j->dtype[k], compute, false)))
+      j->aligned = 0;
 }
 
 int launch(const mt_frame *f, mtc_pw_launch fn, const mtc_pw_job &j, cudaStream_t s) {
   if (!fn)
-    return mtc_host->fail(MT_ERR_UNSUPPORTED, "%s: no kernel on device cuda for this dtype", f->op->name);
+    return mtc_host->fail(MT_ERR_UNSUPPORTED, "%s: no kernel on device cuda for this dtype",
+                          f->op->name);
   fn(j, s);
   return mtc_launched(f->op->name);
 }
@@ -101,8 +107,8 @@ int narrow(mtc_pw_job *j, int k, int compute, mtc_scratch *copy, int device) {
   return MT_OK;
 }
 
-int run_operands(mt_frame *f, int n, const mt_arg *const *operand, mtc_pw_launch fn, const double *pf,
-                 const int64_t *pi) {
+int run_operands(mt_frame *f, int n, const mt_arg *const *operand, mtc_pw_launch fn,
+                 const double *pf, const int64_t *pi) {
   const mt_tensor *out = f->out[0];
   cudaStream_t s;
   mtc_pw_job j;
@@ -132,8 +138,8 @@ int operands_of(const mt_frame *f, const mt_arg **operand) {
 #define BINARY(name, ...)      {#name, 2},
 #define TERNARY(name, ...)     {#name, 3},
 #define CHOICE(name, nin, ...) {#name, nin},
-#include "ops/pointwise.def"
 #include "kernels/vocabulary_off.h"
+#include "ops/pointwise.def"
   };
   int nin = 0, n = 0;
   for (const auto &r : rows)
@@ -168,9 +174,7 @@ int backward_op(mt_frame *f) {
 // ---- where(condition, self, other), masked_fill(self, mask, value) ----
 
 struct choose {
-  template <typename T> struct result {
-    typedef T type;
-  };
+  template <typename T> struct result { typedef T type; };
   template <typename T> static __device__ T run(const T *in, const mtc_pw_numbers &) {
     return in[0] != 0 ? in[1] : in[2];
   }
@@ -185,8 +189,12 @@ int choice(mt_frame *f, const mt_arg *q, const mt_arg *a, const mt_arg *b) {
   return run_operands(f, 3, operand, fn, NULL, NULL);
 }
 
-int where_op(mt_frame *f) { return choice(f, &f->args[0], &f->args[1], &f->args[2]); }
-int masked_fill_op(mt_frame *f) { return choice(f, &f->args[1], &f->args[2], &f->args[0]); }
+int where_op(mt_frame *f) {
+  return choice(f, &f->args[0], &f->args[1], &f->args[2]);
+}
+int masked_fill_op(mt_frame *f) {
+  return choice(f, &f->args[1], &f->args[2], &f->args[0]);
+}
 
 const mtc_kernel table[] = {
 #define KERNEL1(...)
@@ -196,8 +204,8 @@ const mtc_kernel table[] = {
 #define BINARY(name, ...)      {#name, MT_D_ALL, pointwise_op, true},
 #define TERNARY(name, ...)     {#name, MT_D_ALL, pointwise_op, true},
 #define CHOICE(name, nin, ...) {#name, MT_D_ALL, pointwise_op, true},
-#include "ops/pointwise.def"
 #include "kernels/vocabulary_off.h"
+#include "ops/pointwise.def"
     {"_pointwise_backward", MT_D_FLOAT, backward_op, true},
     {"where", MT_D_ALL, where_op, true},
     {"masked_fill", MT_D_ALL, masked_fill_op, true},

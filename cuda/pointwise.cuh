@@ -30,7 +30,8 @@ struct mtc_pw_job {
 
 typedef void (*mtc_pw_launch)(const mtc_pw_job &j, cudaStream_t stream);
 // [kernel]: NULL where the row has none of that kind
-extern const mtc_pw_launch mtc_pw_f32[MT_PW_COUNT], mtc_pw_f64[MT_PW_COUNT], mtc_pw_i64[MT_PW_COUNT];
+extern const mtc_pw_launch mtc_pw_f32[MT_PW_COUNT], mtc_pw_f64[MT_PW_COUNT],
+    mtc_pw_i64[MT_PW_COUNT];
 extern const mtc_pw_launch mtc_pw_back_f32[MT_PW_COUNT][3], mtc_pw_back_f64[MT_PW_COUNT][3];
 
 struct mtc_pw_numbers {
@@ -38,22 +39,40 @@ struct mtc_pw_numbers {
   const int64_t *i;
   mtc_note *note;
 };
-static __device__ inline float mtc_pw_p(const mtc_pw_numbers &p, int k, float) { return (float)p.f[k]; }
-static __device__ inline double mtc_pw_p(const mtc_pw_numbers &p, int k, double) { return p.f[k]; }
-static __device__ inline int64_t mtc_pw_p(const mtc_pw_numbers &p, int k, int64_t) { return p.i[k]; }
+static __device__ inline float mtc_pw_p(const mtc_pw_numbers &p, int k, float) {
+  return (float)p.f[k];
+}
+static __device__ inline double mtc_pw_p(const mtc_pw_numbers &p, int k, double) {
+  return p.f[k];
+}
+static __device__ inline int64_t mtc_pw_p(const mtc_pw_numbers &p, int k, int64_t) {
+  return p.i[k];
+}
 
 // ---- functions ----
 
-#define MTC_PW1(name, f32, f64)                                                                  \
-  static __device__ inline float pw_##name(float u) { return f32; }                             \
-  static __device__ inline double pw_##name(double u) { return f64; }
-#define MTC_PW2(name, f32, f64)                                                                  \
-  static __device__ inline float pw_##name(float u, float v) { return f32; }                    \
-  static __device__ inline double pw_##name(double u, double v) { return f64; }
-#define MTC_PWI1(name, value)                                                                    \
-  static __device__ inline int64_t pw_##name(int64_t u) { return value; }
-#define MTC_PWI2(name, value)                                                                    \
-  static __device__ inline int64_t pw_##name(int64_t u, int64_t v) { return value; }
+#define MTC_PW1(name, f32, f64)                                                                    \
+  static __device__ inline float pw_##name(float u) {                                              \
+    return f32;                                                                                    \
+  }                                                                                                \
+  static __device__ inline double pw_##name(double u) {                                            \
+    return f64;                                                                                    \
+  }
+#define MTC_PW2(name, f32, f64)                                                                    \
+  static __device__ inline float pw_##name(float u, float v) {                                     \
+    return f32;                                                                                    \
+  }                                                                                                \
+  static __device__ inline double pw_##name(double u, double v) {                                  \
+    return f64;                                                                                    \
+  }
+#define MTC_PWI1(name, value)                                                                      \
+  static __device__ inline int64_t pw_##name(int64_t u) {                                          \
+    return value;                                                                                  \
+  }
+#define MTC_PWI2(name, value)                                                                      \
+  static __device__ inline int64_t pw_##name(int64_t u, int64_t v) {                               \
+    return value;                                                                                  \
+  }
 
 MTC_PW1(exp, expf(u), exp(u))
 MTC_PW1(exp2, exp2f(u), exp2(u))
@@ -84,11 +103,11 @@ MTC_PW1(rint, rintf(u), rint(u))
 MTC_PW1(sqrt, sqrtf(u), sqrt(u))
 MTC_PW1(rsqrt, 1.0f / sqrtf(u), 1.0 / sqrt(u))
 MTC_PW1(neg, -u, -u)
-MTC_PW1(square, u * u, u * u)
+MTC_PW1(square, u *u, u *u)
 MTC_PW1(sign, (float)((u > 0) - (u < 0)), (double)((u > 0) - (u < 0)))
 MTC_PW2(add, u + v, u + v)
 MTC_PW2(sub, u - v, u - v)
-MTC_PW2(mul, u * v, u * v)
+MTC_PW2(mul, u *v, u *v)
 MTC_PW2(div, u / v, u / v)
 MTC_PW2(pow, powf(u, v), pow(u, v))
 MTC_PW2(atan2, atan2f(u, v), atan2(u, v))
@@ -156,7 +175,9 @@ static __device__ inline int64_t pw_remainder(int64_t u, int64_t v, mtc_note *no
 template <typename T> static __device__ inline T pw_truncdiv(T u, T v, mtc_note *) {
   return pw_trunc(u / v);
 }
-template <typename T> static __device__ inline T pw_fmod(T u, T v, mtc_note *) { return pw_fmod(u, v); }
+template <typename T> static __device__ inline T pw_fmod(T u, T v, mtc_note *) {
+  return pw_fmod(u, v);
+}
 template <typename T> static __device__ inline T pw_remainder(T u, T v, mtc_note *) {
   T r = pw_fmod(u, v);
   return r != 0 && (r < 0) != (v < 0) ? r + v : r;
@@ -174,9 +195,15 @@ template <typename T> static __device__ inline T pw_floordiv(T u, T v, mtc_note 
 // ---- operands ----
 
 template <typename T> static __device__ inline T mtc_pw_number(const mtc_pw_job &j, int k);
-template <> __device__ inline float mtc_pw_number<float>(const mtc_pw_job &j, int k) { return (float)j.f[k]; }
-template <> __device__ inline double mtc_pw_number<double>(const mtc_pw_job &j, int k) { return j.f[k]; }
-template <> __device__ inline int64_t mtc_pw_number<int64_t>(const mtc_pw_job &j, int k) { return j.i[k]; }
+template <> __device__ inline float mtc_pw_number<float>(const mtc_pw_job &j, int k) {
+  return (float)j.f[k];
+}
+template <> __device__ inline double mtc_pw_number<double>(const mtc_pw_job &j, int k) {
+  return j.f[k];
+}
+template <> __device__ inline int64_t mtc_pw_number<int64_t>(const mtc_pw_job &j, int k) {
+  return j.i[k];
+}
 
 struct alignas(16) mtc_four_floats {
   float v[4];
@@ -195,7 +222,8 @@ template <> __device__ inline void mtc_load4<float>(float *v, const char *p, int
     return;
   }
   mtc_four_halves q = *(const mtc_four_halves *)((const uint16_t *)p + i);
-  for (int k = 0; k < 4; k++) v[k] = dtype == MT_FLOAT16 ? mtc_from_half(q.v[k]) : mtc_from_bf16(q.v[k]);
+  for (int k = 0; k < 4; k++)
+    v[k] = dtype == MT_FLOAT16 ? mtc_from_half(q.v[k]) : mtc_from_bf16(q.v[k]);
 }
 template <> __device__ inline void mtc_load4<double>(double *v, const char *p, int, int64_t i) {
   for (int k = 0; k < 4; k++) v[k] = ((const double *)p)[i + k];
@@ -220,8 +248,10 @@ static __device__ inline void mtc_store4(char *p, int, int64_t i, const double *
 }
 static __device__ inline void mtc_store4(char *p, int dtype, int64_t i, const int64_t *v) {
   for (int k = 0; k < 4; k++) {
-    if (dtype == MT_BOOL) ((uint8_t *)p)[i + k] = v[k] != 0; // of a test
-    else ((int64_t *)p)[i + k] = v[k];
+    if (dtype == MT_BOOL)
+      ((uint8_t *)p)[i + k] = v[k] != 0; // of a test
+    else
+      ((int64_t *)p)[i + k] = v[k];
   }
 }
 
@@ -233,13 +263,16 @@ static inline bool mtc_pw_fours(int dtype, int compute, bool result) {
 }
 
 // One element of any dtype: not inlined, since every loop has several and memory is what counts.
-template <typename T> static __device__ MTC_NOINLINE T mtc_pw_get(const char *p, int dtype, int64_t i) {
+template <typename T>
+static __device__ MTC_NOINLINE T mtc_pw_get(const char *p, int dtype, int64_t i) {
   return mtc_load<T>(p, dtype, i);
 }
-template <typename T> static __device__ MTC_NOINLINE void mtc_pw_put(char *p, int dtype, int64_t i, T v) {
+template <typename T>
+static __device__ MTC_NOINLINE void mtc_pw_put(char *p, int dtype, int64_t i, T v) {
   mtc_store<T>(p, dtype, i, v);
 }
-static __device__ MTC_NOINLINE void mtc_pw_locate(const mtc_walk<MTC_PW_MOST + 1> &w, int64_t i, int64_t *off) {
+static __device__ MTC_NOINLINE void mtc_pw_locate(const mtc_walk<MTC_PW_MOST + 1> &w, int64_t i,
+                                                  int64_t *off) {
   mtc_locate(w, i, off);
 }
 
@@ -257,8 +290,10 @@ template <typename OP, typename T, int N> __global__ void mtc_pw_loop(mtc_pw_job
       T v[N][4];
       R r[4];
       for (int k = 0; k < N; k++) {
-        if (j.in[k]) mtc_load4<T>(v[k], j.in[k], j.dtype[k], 4 * i);
-        else v[k][0] = v[k][1] = v[k][2] = v[k][3] = number[k];
+        if (j.in[k])
+          mtc_load4<T>(v[k], j.in[k], j.dtype[k], 4 * i);
+        else
+          v[k][0] = v[k][1] = v[k][2] = v[k][3] = number[k];
       }
       for (int e = 0; e < 4; e++) {
         T one[N];
@@ -271,8 +306,10 @@ template <typename OP, typename T, int N> __global__ void mtc_pw_loop(mtc_pw_job
   int64_t first = j.flat && j.aligned ? j.n / 4 * 4 : 0;
   MTC_EACH(i, j.n - first) {
     int64_t off[MTC_PW_MOST + 1];
-    if (j.flat) for (int k = 0; k <= N; k++) off[k] = first + i;
-    else mtc_pw_locate(j.w, i, off);
+    if (j.flat)
+      for (int k = 0; k <= N; k++) off[k] = first + i;
+    else
+      mtc_pw_locate(j.w, i, off);
     T one[N];
     for (int k = 0; k < N; k++)
       one[k] = j.in[k] ? mtc_pw_get<T>(j.in[k], j.dtype[k], off[k + 1]) : number[k];
@@ -280,15 +317,12 @@ template <typename OP, typename T, int N> __global__ void mtc_pw_loop(mtc_pw_job
   }
 }
 
-template <typename OP, typename T, int N> static void mtc_pw_run(const mtc_pw_job &j, cudaStream_t stream) {
+template <typename OP, typename T, int N>
+static void mtc_pw_run(const mtc_pw_job &j, cudaStream_t stream) {
   int64_t per = j.flat && j.aligned ? 4 * MTC_THREADS : MTC_THREADS;
   MTC_LAUNCH((mtc_pw_loop<OP, T, N>), mtc_grid(j.n, per), MTC_THREADS, stream, j);
 }
 
 // What a row gives: numbers of its type, or truth.
-template <typename T> struct mtc_pw_same {
-  typedef T type;
-};
-template <typename T> struct mtc_pw_truth {
-  typedef int64_t type;
-};
+template <typename T> struct mtc_pw_same { typedef T type; };
+template <typename T> struct mtc_pw_truth { typedef int64_t type; };

@@ -13,9 +13,15 @@ struct job {
   int dtype, taps_dtype;
 };
 
-static __device__ inline bool better(double v, double best) { return v > best || (v != v && best == best); }
-static __device__ inline bool better(float v, float best) { return v > best || (v != v && best == best); }
-static __device__ inline bool better(int64_t v, int64_t best) { return v > best; }
+static __device__ inline bool better(double v, double best) {
+  return v > best || (v != v && best == best);
+}
+static __device__ inline bool better(float v, float best) {
+  return v > best || (v != v && best == best);
+}
+static __device__ inline bool better(int64_t v, int64_t best) {
+  return v > best;
+}
 
 // NaN wins; of equals the first.
 template <typename C> __global__ void maxima(job j) {
@@ -43,7 +49,8 @@ template <typename C> __global__ void maxima(job j) {
 }
 
 // The outputs whose window may hold input place `at` of dimension i: lo to hi - 1.
-static __device__ inline void windows(const mt_pool &p, int i, int64_t at, int64_t *lo, int64_t *hi) {
+static __device__ inline void windows(const mt_pool &p, int i, int64_t at, int64_t *lo,
+                                      int64_t *hi) {
   int64_t reach = (p.k[i] - 1) * p.d[i], first = at + p.p[i] - reach;
   *lo = first > 0 ? (first + p.s[i] - 1) / p.s[i] : 0;
   *hi = (at + p.p[i]) / p.s[i] + 1;
@@ -60,7 +67,8 @@ template <typename C> __global__ void spread(job j) {
     windows(p, 1, x, &x0, &x1);
     for (int64_t oy = y0; oy < y1; oy++)
       for (int64_t ox = x0; ox < x1; ox++) {
-        int64_t o = (plane * p.out[0] + oy) * p.out[1] + ox, tap = mtc_load<int64_t>(j.taps, j.taps_dtype, o);
+        int64_t o = (plane * p.out[0] + oy) * p.out[1] + ox,
+                tap = mtc_load<int64_t>(j.taps, j.taps_dtype, o);
         if (oy * p.s[0] - p.p[0] + tap / p.k[1] * p.d[0] != y) continue;
         if (ox * p.s[1] - p.p[1] + tap % p.k[1] * p.d[1] != x) continue;
         sum += mtc_load<C>(j.x, j.dtype, o);
@@ -72,20 +80,23 @@ template <typename C> __global__ void spread(job j) {
 // Where output o's tap lies in its plane, from 0.
 static __device__ inline int64_t place(const job &j, int64_t o) {
   const mt_pool &p = j.p;
-  int64_t tap = mtc_load<int64_t>(j.taps, j.taps_dtype, o), oy = o / p.out[1] % p.out[0], ox = o % p.out[1];
-  return (oy * p.s[0] - p.p[0] + tap / p.k[1] * p.d[0]) * p.in[1] + ox * p.s[1] - p.p[1] + tap % p.k[1] * p.d[1];
+  int64_t tap = mtc_load<int64_t>(j.taps, j.taps_dtype, o), oy = o / p.out[1] % p.out[0],
+          ox = o % p.out[1];
+  return (oy * p.s[0] - p.p[0] + tap / p.k[1] * p.d[0]) * p.in[1] + ox * p.s[1] - p.p[1] +
+         tap % p.k[1] * p.d[1];
 }
 
 template <typename C> __global__ void pick(job j) {
   const mt_pool &p = j.p;
   MTC_EACH(o, j.planes * p.out[0] * p.out[1]) {
     int64_t plane = o / p.out[1] / p.out[0];
-    mtc_store<C>(j.y, j.dtype, o, mtc_load<C>(j.x, j.dtype, plane * p.in[0] * p.in[1] + place(j, o)));
+    mtc_store<C>(j.y, j.dtype, o,
+                 mtc_load<C>(j.x, j.dtype, plane * p.in[0] * p.in[1] + place(j, o)));
   }
 }
 
 __global__ void positions(job j) {
-  MTC_EACH(o, j.planes * j.p.out[0] * j.p.out[1]) ((int64_t *)j.y)[o] = place(j, o) + 1;
+  MTC_EACH(o, j.planes * j.p.out[0] * j.p.out[1])((int64_t *)j.y)[o] = place(j, o) + 1;
 }
 
 // How many elements the mean at output o divides by, along dimension i.
@@ -112,7 +123,8 @@ template <typename C> __global__ void means(job j) {
       if (y < 0 || y >= p.in[0]) continue;
       for (int64_t kx = 0; kx < p.k[1]; kx++) {
         int64_t x = ox * p.s[1] - p.p[1] + kx;
-        if (x >= 0 && x < p.in[1]) sum += mtc_load<C>(j.x, j.dtype, (plane * p.in[0] + y) * p.in[1] + x);
+        if (x >= 0 && x < p.in[1])
+          sum += mtc_load<C>(j.x, j.dtype, (plane * p.in[0] + y) * p.in[1] + x);
       }
     }
     mtc_store<C>(j.y, j.dtype, i, sum / divisor<C>(p, oy, ox));
@@ -129,7 +141,8 @@ template <typename C> __global__ void means_back(job j) {
     windows(p, 1, x, &x0, &x1);
     for (int64_t oy = y0; oy < y1; oy++)
       for (int64_t ox = x0; ox < x1; ox++)
-        sum += mtc_load<C>(j.x, j.dtype, (plane * p.out[0] + oy) * p.out[1] + ox) / divisor<C>(p, oy, ox);
+        sum += mtc_load<C>(j.x, j.dtype, (plane * p.out[0] + oy) * p.out[1] + ox) /
+               divisor<C>(p, oy, ox);
     mtc_store<C>(j.y, j.dtype, i, sum);
   }
 }
@@ -147,7 +160,8 @@ void window(job *j, const mt_frame *f, int kernel, int stride, int padding, int 
 }
 
 // in: the tensor with the input's planes or NULL, and then their size; out: that of the windows
-int planes(job *j, const mt_frame *f, const mt_tensor *in, const int64_t *size, const mt_tensor *out, cudaStream_t *s) {
+int planes(job *j, const mt_frame *f, const mt_tensor *in, const int64_t *size,
+           const mt_tensor *out, cudaStream_t *s) {
   MTC_TRY(mtc_enter(s, f->out[0]->device));
   memset(j, 0, sizeof *j);
   for (int i = 0; i < 2; i++) {
@@ -161,13 +175,16 @@ int planes(job *j, const mt_frame *f, const mt_tensor *in, const int64_t *size, 
   return MT_OK;
 }
 
-#define LAUNCH(kernel, n)                                                                        \
-  do {                                                                                           \
-    int category = mtc_category(j.dtype);                                                        \
-    if (category == 0) MTC_LAUNCH((kernel<float>), mtc_grid(n), MTC_THREADS, s, j);              \
-    else if (category == 1) MTC_LAUNCH((kernel<double>), mtc_grid(n), MTC_THREADS, s, j);        \
-    else MTC_LAUNCH((kernel<int64_t>), mtc_grid(n), MTC_THREADS, s, j);                          \
-    return mtc_launched(f->op->name);                                                            \
+#define LAUNCH(kernel, n)                                                                          \
+  do {                                                                                             \
+    int category = mtc_category(j.dtype);                                                          \
+    if (category == 0)                                                                             \
+      MTC_LAUNCH((kernel<float>), mtc_grid(n), MTC_THREADS, s, j);                                 \
+    else if (category == 1)                                                                        \
+      MTC_LAUNCH((kernel<double>), mtc_grid(n), MTC_THREADS, s, j);                                \
+    else                                                                                           \
+      MTC_LAUNCH((kernel<int64_t>), mtc_grid(n), MTC_THREADS, s, j);                               \
+    return mtc_launched(f->op->name);                                                              \
   } while (0)
 
 int max_op(mt_frame *f) {

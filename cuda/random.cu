@@ -23,7 +23,9 @@ struct fill {
   double a, b, top;
 };
 
-static __device__ inline uint64_t two_words(const uint32_t *w) { return (uint64_t)w[0] << 32 | w[1]; }
+static __device__ inline uint64_t two_words(const uint32_t *w) {
+  return (uint64_t)w[0] << 32 | w[1];
+}
 static __device__ inline double open_unit(const uint32_t *w) {
   return __dmul_rn(__dadd_rn((double)(int64_t)(two_words(w) >> 12), 0.5), 0x1p-52);
 }
@@ -53,10 +55,12 @@ static __device__ inline float log_of(float v) {
 }
 
 // Two normal numbers of two words.
-static __device__ inline void normal_pair(float *out, uint32_t a, uint32_t b, float mean, float std) {
+static __device__ inline void normal_pair(float *out, uint32_t a, uint32_t b, float mean,
+                                          float std) {
   float v = __fadd_rn(__fmul_rn((float)(int32_t)(a >> 1), 0x1p-31f), 0x1p-32f);
   float r = __fmul_rn(sqrtf(__fmul_rn(-2.0f, log_of(v))), std);
-  float t = __fmul_rn((float)(int32_t)(b << 2), 0x1p-32f * 1.57079632679489662f), z = __fmul_rn(t, t);
+  float t = __fmul_rn((float)(int32_t)(b << 2), 0x1p-32f * 1.57079632679489662f),
+        z = __fmul_rn(t, t);
   float s = -1.9515295891e-4f, c = 2.443315711809948e-5f;
   s = __fmaf_rn(s, z, 8.3321608736e-3f);
   s = __fmaf_rn(s, z, -1.6666654611e-1f);
@@ -72,7 +76,8 @@ static __device__ inline void normal_pair(float *out, uint32_t a, uint32_t b, fl
   out[1] = __fadd_rn(__fmul_rn(y, r), mean);
 }
 
-static __device__ inline void normal_pair64(double *out, const uint32_t *w, double mean, double std) {
+static __device__ inline void normal_pair64(double *out, const uint32_t *w, double mean,
+                                            double std) {
   double r = sqrt(-2 * log(open_unit(w))) * std;
   uint64_t turn = two_words(w + 2);
   double t = (double)(int64_t)(turn << 2) * (0x1p-64 * 1.57079632679489661923);
@@ -153,8 +158,10 @@ double below_in(double x, int dtype) {
   uint16_t h = half ? mtc_to_half(f) : mtc_to_bf16(f);
   float back = half ? mtc_from_half(h) : mtc_from_bf16(h);
   if (back >= x) {
-    if ((h & 0x7fff) == 0) h = 0x8001;
-    else h = (uint16_t)(h & 0x8000 ? h + 1 : h - 1);
+    if ((h & 0x7fff) == 0)
+      h = 0x8001;
+    else
+      h = (uint16_t)(h & 0x8000 ? h + 1 : h - 1);
     back = half ? mtc_from_half(h) : mtc_from_bf16(h);
   }
   return back;
@@ -188,14 +195,30 @@ int run_fill(mt_frame *f, int kind, double a, double b) {
   return mtc_launched(f->op->name);
 }
 
-int rand_op(mt_frame *f) { return run_fill(f, UNIFORM, 0, 1); }
-int randn_op(mt_frame *f) { return run_fill(f, NORMAL, 0, 1); }
-int integers_op(mt_frame *f) { return run_fill(f, INTEGERS, 0, 0); }
-int uniform_op(mt_frame *f) { return run_fill(f, UNIFORM, f->args[1].u.f, f->args[2].u.f); }
-int normal_op(mt_frame *f) { return run_fill(f, NORMAL, f->args[1].u.f, f->args[2].u.f); }
-int log_normal_op(mt_frame *f) { return run_fill(f, LOG_NORMAL, f->args[1].u.f, f->args[2].u.f); }
-int exponential_op(mt_frame *f) { return run_fill(f, EXPONENTIAL, f->args[1].u.f, 0); }
-int bernoulli_fill_op(mt_frame *f) { return run_fill(f, BERNOULLI, f->args[1].u.f, 0); }
+int rand_op(mt_frame *f) {
+  return run_fill(f, UNIFORM, 0, 1);
+}
+int randn_op(mt_frame *f) {
+  return run_fill(f, NORMAL, 0, 1);
+}
+int integers_op(mt_frame *f) {
+  return run_fill(f, INTEGERS, 0, 0);
+}
+int uniform_op(mt_frame *f) {
+  return run_fill(f, UNIFORM, f->args[1].u.f, f->args[2].u.f);
+}
+int normal_op(mt_frame *f) {
+  return run_fill(f, NORMAL, f->args[1].u.f, f->args[2].u.f);
+}
+int log_normal_op(mt_frame *f) {
+  return run_fill(f, LOG_NORMAL, f->args[1].u.f, f->args[2].u.f);
+}
+int exponential_op(mt_frame *f) {
+  return run_fill(f, EXPONENTIAL, f->args[1].u.f, 0);
+}
+int bernoulli_fill_op(mt_frame *f) {
+  return run_fill(f, BERNOULLI, f->args[1].u.f, 0);
+}
 
 // ---- dropout: an element stays where its word is below (1 - p) 2^32 ----
 
@@ -246,8 +269,12 @@ int run_drop(mt_frame *f, uint64_t seed, uint64_t stream) {
   return mtc_launched(f->op->name);
 }
 
-int dropout_op(mt_frame *f) { return run_drop(f, f->seed, f->stream); }
-int dropout_again_op(mt_frame *f) { return run_drop(f, (uint64_t)f->args[2].u.i, (uint64_t)f->args[3].u.i); }
+int dropout_op(mt_frame *f) {
+  return run_drop(f, f->seed, f->stream);
+}
+int dropout_again_op(mt_frame *f) {
+  return run_drop(f, (uint64_t)f->args[2].u.i, (uint64_t)f->args[3].u.i);
+}
 
 // ---- bernoulli(self, p): a probability out of 0..1 counts as the nearer end (NaN as 0) ----
 
@@ -279,13 +306,15 @@ int bernoulli_op(mt_frame *f) {
   d.out = mtc_ptr(out), d.self = mtc_ptr(self), d.dtype = self->dtype;
   d.seed = f->seed, d.stream = f->stream;
   bool given = f->args[1].kind != MT_NONE;
-  MTC_LAUNCH(toss, mtc_grid((out->numel + 3) / 4), MTC_THREADS, s, d, given ? mt__num(&f->args[1]) : 0, given);
+  MTC_LAUNCH(toss, mtc_grid((out->numel + 3) / 4), MTC_THREADS, s, d,
+             given ? mt__num(&f->args[1]) : 0, given);
   return mtc_launched("bernoulli");
 }
 
 // ---- randperm: numbers sorted by 64-bit keys, equal keys by number ----
 
-__global__ void make_keys(mtc_pair *pairs, int64_t n, int64_t padded, uint64_t seed, uint64_t stream) {
+__global__ void make_keys(mtc_pair *pairs, int64_t n, int64_t padded, uint64_t seed,
+                          uint64_t stream) {
   MTC_EACH(i, padded) {
     mtc_pair p = {UINT64_MAX, INT64_MAX};
     if (i < n) {
@@ -315,7 +344,8 @@ int randperm_op(mt_frame *f) {
   MTC_LAUNCH(make_keys, mtc_grid(padded), MTC_THREADS, s, pairs, n, padded, f->seed, f->stream);
   MTC_TRY(mtc_launched("randperm"));
   MTC_TRY(mtc_sort_pairs(pairs, 1, padded, s));
-  MTC_LAUNCH(take_numbers, mtc_grid(n), MTC_THREADS, s, (const mtc_pair *)pairs, n, mtc_ptr(out), out->dtype);
+  MTC_LAUNCH(take_numbers, mtc_grid(n), MTC_THREADS, s, (const mtc_pair *)pairs, n, mtc_ptr(out),
+             out->dtype);
   return mtc_launched("randperm");
 }
 
@@ -356,8 +386,10 @@ __global__ void draw_points(multi m) {
     int64_t lo = 0, hi = m.n - 1; // the first whose sum is above x
     while (lo < hi) {
       int64_t mid = (lo + hi) / 2;
-      if (sums[mid] > x) hi = mid;
-      else lo = mid + 1;
+      if (sums[mid] > x)
+        hi = mid;
+      else
+        lo = mid + 1;
     }
     m.out[i] = lo + 1;
   }

@@ -11,9 +11,7 @@ namespace {
 
 // ---- folds: numbers (C: double or int64_t), `at` counts them from 0 in row-major order ----
 
-template <typename C> struct one {
-  C v;
-};
+template <typename C> struct one { C v; };
 
 template <typename C> struct fold_sum {
   typedef one<C> acc;
@@ -41,10 +39,18 @@ template <typename C> struct fold_prod {
 };
 
 // Bounds of a computed type.
-static __device__ inline double lowest(double) { return -INFINITY; }
-static __device__ inline int64_t lowest(int64_t) { return INT64_MIN; }
-static __device__ inline double highest(double) { return INFINITY; }
-static __device__ inline int64_t highest(int64_t) { return INT64_MAX; }
+static __device__ inline double lowest(double) {
+  return -INFINITY;
+}
+static __device__ inline int64_t lowest(int64_t) {
+  return INT64_MIN;
+}
+static __device__ inline double highest(double) {
+  return INFINITY;
+}
+static __device__ inline int64_t highest(int64_t) {
+  return INT64_MAX;
+}
 
 // NaN wins; LEAST: the smallest.
 template <typename C, bool LEAST> static __device__ inline bool beats(C x, C best) {
@@ -209,12 +215,15 @@ __global__ void fold_kernel(work w, finish f, typename F::acc *parts, int64_t bl
   }
   a = mtc_join(w.tile, a, shared, joiner<acc, F>());
   if (!live || lane != 0) return;
-  if (parts) parts[segment * w.kept.numel + line] = a;
-  else put(f, line, a);
+  if (parts)
+    parts[segment * w.kept.numel + line] = a;
+  else
+    put(f, line, a);
 }
 
 template <typename F>
-__global__ void join_kernel(finish f, const typename F::acc *parts, int64_t lines, int64_t segments) {
+__global__ void join_kernel(finish f, const typename F::acc *parts, int64_t lines,
+                            int64_t segments) {
   MTC_EACH(line, lines) {
     typename F::acc a = parts[line];
     for (int64_t s = 1; s < segments; s++) a = F::join(a, parts[s * lines + line]);
@@ -230,7 +239,8 @@ int run(const mt_frame *f, work w, const finish &fin, int device, cudaStream_t s
   typedef typename F::acc acc;
   mtc_scratch parts;
   if (w.segments > 1) MTC_TRY(parts.take(device, w.segments * lines * (int64_t)sizeof(acc)));
-  MTC_LAUNCH((fold_kernel<F, C>), blocks * w.segments, MTC_THREADS, s, w, fin, (acc *)parts.p, blocks);
+  MTC_LAUNCH((fold_kernel<F, C>), blocks * w.segments, MTC_THREADS, s, w, fin, (acc *)parts.p,
+             blocks);
   MTC_TRY(mtc_launched(f->op->name));
   if (w.segments == 1) return MT_OK;
   MTC_LAUNCH((join_kernel<F>), mtc_grid(lines), MTC_THREADS, s, fin, (const acc *)parts.p, lines,
@@ -265,7 +275,22 @@ void plan(work *w, const mt_tensor *in, uint32_t mask, bool ordered) {
   w->segments = n ? (n + w->segment - 1) / w->segment : 1;
 }
 
-enum kind { SUM, SUMABS, SUMSQ, SUMPOW, PROD, NONZERO, MAX, MIN, MAXABS, MINABS, ARGMAX, ARGMIN, VAR, LSE };
+enum kind {
+  SUM,
+  SUMABS,
+  SUMSQ,
+  SUMPOW,
+  PROD,
+  NONZERO,
+  MAX,
+  MIN,
+  MAXABS,
+  MINABS,
+  ARGMAX,
+  ARGMIN,
+  VAR,
+  LSE
+};
 
 // ints: numbers are int64 on the way.
 int reduce(mt_frame *f, int kind, bool ints, int how, double param, const mt_tensor *value,
@@ -286,29 +311,50 @@ int reduce(mt_frame *f, int kind, bool ints, int how, double param, const mt_ten
   if (second) fin.second = mtc_ptr(second), fin.second_dtype = second->dtype;
   int device = in->device;
   if (ints) switch (kind) {
-    case SUM: return run<fold_sum<int64_t>, int64_t>(f, w, fin, device, s);
-    case PROD: return run<fold_prod<int64_t>, int64_t>(f, w, fin, device, s);
-    case NONZERO: return run<fold_nonzero<int64_t>, int64_t>(f, w, fin, device, s);
-    case MAX: return run<fold_extreme<int64_t, false>, int64_t>(f, w, fin, device, s);
-    case MIN: return run<fold_extreme<int64_t, true>, int64_t>(f, w, fin, device, s);
-    case ARGMAX: return run<fold_arg<int64_t, false>, int64_t>(f, w, fin, device, s);
-    case ARGMIN: return run<fold_arg<int64_t, true>, int64_t>(f, w, fin, device, s);
-    default: break;
+    case SUM:
+      return run<fold_sum<int64_t>, int64_t>(f, w, fin, device, s);
+    case PROD:
+      return run<fold_prod<int64_t>, int64_t>(f, w, fin, device, s);
+    case NONZERO:
+      return run<fold_nonzero<int64_t>, int64_t>(f, w, fin, device, s);
+    case MAX:
+      return run<fold_extreme<int64_t, false>, int64_t>(f, w, fin, device, s);
+    case MIN:
+      return run<fold_extreme<int64_t, true>, int64_t>(f, w, fin, device, s);
+    case ARGMAX:
+      return run<fold_arg<int64_t, false>, int64_t>(f, w, fin, device, s);
+    case ARGMIN:
+      return run<fold_arg<int64_t, true>, int64_t>(f, w, fin, device, s);
+    default:
+      break;
     }
   switch (kind) {
-  case SUM: return run<fold_sum<double>, double>(f, w, fin, device, s);
-  case SUMABS: return run<fold_sumabs, double>(f, w, fin, device, s);
-  case SUMSQ: return run<fold_sumsq, double>(f, w, fin, device, s);
-  case SUMPOW: return run<fold_sumpow, double>(f, w, fin, device, s);
-  case PROD: return run<fold_prod<double>, double>(f, w, fin, device, s);
-  case NONZERO: return run<fold_nonzero<double>, double>(f, w, fin, device, s);
-  case MAX: return run<fold_extreme<double, false>, double>(f, w, fin, device, s);
-  case MIN: return run<fold_extreme<double, true>, double>(f, w, fin, device, s);
-  case MAXABS: return run<fold_extremeabs<false>, double>(f, w, fin, device, s);
-  case MINABS: return run<fold_extremeabs<true>, double>(f, w, fin, device, s);
-  case ARGMAX: return run<fold_arg<double, false>, double>(f, w, fin, device, s);
-  case ARGMIN: return run<fold_arg<double, true>, double>(f, w, fin, device, s);
-  case VAR: return run<fold_var, double>(f, w, fin, device, s);
+  case SUM:
+    return run<fold_sum<double>, double>(f, w, fin, device, s);
+  case SUMABS:
+    return run<fold_sumabs, double>(f, w, fin, device, s);
+  case SUMSQ:
+    return run<fold_sumsq, double>(f, w, fin, device, s);
+  case SUMPOW:
+    return run<fold_sumpow, double>(f, w, fin, device, s);
+  case PROD:
+    return run<fold_prod<double>, double>(f, w, fin, device, s);
+  case NONZERO:
+    return run<fold_nonzero<double>, double>(f, w, fin, device, s);
+  case MAX:
+    return run<fold_extreme<double, false>, double>(f, w, fin, device, s);
+  case MIN:
+    return run<fold_extreme<double, true>, double>(f, w, fin, device, s);
+  case MAXABS:
+    return run<fold_extremeabs<false>, double>(f, w, fin, device, s);
+  case MINABS:
+    return run<fold_extremeabs<true>, double>(f, w, fin, device, s);
+  case ARGMAX:
+    return run<fold_arg<double, false>, double>(f, w, fin, device, s);
+  case ARGMIN:
+    return run<fold_arg<double, true>, double>(f, w, fin, device, s);
+  case VAR:
+    return run<fold_var, double>(f, w, fin, device, s);
   default:
     if (value->dtype == MT_FLOAT64) return run<fold_lse<false>, double>(f, w, fin, device, s);
     return run<fold_lse<true>, double>(f, w, fin, device, s);
@@ -317,28 +363,54 @@ int reduce(mt_frame *f, int kind, bool ints, int how, double param, const mt_ten
 
 // ---- the ops ----
 
-bool whole(const mt_tensor *t) { return !mt__is_float(t->dtype); }
+bool whole(const mt_tensor *t) {
+  return !mt__is_float(t->dtype);
+}
 
-int sum_op(mt_frame *f) { return reduce(f, SUM, whole(f->out[0]), FIN_VALUE, 0, f->out[0], NULL, false); }
-int mean_op(mt_frame *f) { return reduce(f, SUM, false, FIN_MEAN, 0, f->out[0], NULL, false); }
-int prod_op(mt_frame *f) { return reduce(f, PROD, whole(f->out[0]), FIN_VALUE, 0, f->out[0], NULL, false); }
+int sum_op(mt_frame *f) {
+  return reduce(f, SUM, whole(f->out[0]), FIN_VALUE, 0, f->out[0], NULL, false);
+}
+int mean_op(mt_frame *f) {
+  return reduce(f, SUM, false, FIN_MEAN, 0, f->out[0], NULL, false);
+}
+int prod_op(mt_frame *f) {
+  return reduce(f, PROD, whole(f->out[0]), FIN_VALUE, 0, f->out[0], NULL, false);
+}
 
 int nonzero(mt_frame *f, int how) {
   return reduce(f, NONZERO, whole(f->args[0].u.t), how, 0, f->out[0], NULL, false);
 }
-int all_op(mt_frame *f) { return nonzero(f, FIN_ALL); }
-int any_op(mt_frame *f) { return nonzero(f, FIN_ANY); }
-int count_op(mt_frame *f) { return nonzero(f, FIN_VALUE); }
+int all_op(mt_frame *f) {
+  return nonzero(f, FIN_ALL);
+}
+int any_op(mt_frame *f) {
+  return nonzero(f, FIN_ANY);
+}
+int count_op(mt_frame *f) {
+  return nonzero(f, FIN_VALUE);
+}
 
 int extreme(mt_frame *f, int kind, const mt_tensor *value, const mt_tensor *index) {
   return reduce(f, kind, whole(f->args[0].u.t), FIN_VALUE, 0, value, index, index != NULL);
 }
-int max_op(mt_frame *f) { return extreme(f, MAX, f->out[0], NULL); }
-int min_op(mt_frame *f) { return extreme(f, MIN, f->out[0], NULL); }
-int max_dim_op(mt_frame *f) { return extreme(f, ARGMAX, f->out[0], f->out[1]); }
-int min_dim_op(mt_frame *f) { return extreme(f, ARGMIN, f->out[0], f->out[1]); }
-int argmax_op(mt_frame *f) { return extreme(f, ARGMAX, NULL, f->out[0]); }
-int argmin_op(mt_frame *f) { return extreme(f, ARGMIN, NULL, f->out[0]); }
+int max_op(mt_frame *f) {
+  return extreme(f, MAX, f->out[0], NULL);
+}
+int min_op(mt_frame *f) {
+  return extreme(f, MIN, f->out[0], NULL);
+}
+int max_dim_op(mt_frame *f) {
+  return extreme(f, ARGMAX, f->out[0], f->out[1]);
+}
+int min_dim_op(mt_frame *f) {
+  return extreme(f, ARGMIN, f->out[0], f->out[1]);
+}
+int argmax_op(mt_frame *f) {
+  return extreme(f, ARGMAX, NULL, f->out[0]);
+}
+int argmin_op(mt_frame *f) {
+  return extreme(f, ARGMIN, NULL, f->out[0]);
+}
 
 // (self, dim, unbiased, keepdim, correction)
 int moments_op(mt_frame *f, int how) {
@@ -347,31 +419,38 @@ int moments_op(mt_frame *f, int how) {
                                                                           : 0;
   return reduce(f, VAR, false, how, correction, f->out[0], f->nout > 1 ? f->out[1] : NULL, false);
 }
-int var_op(mt_frame *f) { return moments_op(f, FIN_VALUE); }
-int std_op(mt_frame *f) { return moments_op(f, FIN_STD); }
+int var_op(mt_frame *f) {
+  return moments_op(f, FIN_VALUE);
+}
+int std_op(mt_frame *f) {
+  return moments_op(f, FIN_STD);
+}
 
 int norm_op(mt_frame *f) {
   double p = mt__num(&f->args[1]);
   if (p == 0) return reduce(f, NONZERO, false, FIN_VALUE, p, f->out[0], NULL, false);
   if (p == 1) return reduce(f, SUMABS, false, FIN_VALUE, p, f->out[0], NULL, false);
   if (p == 2) return reduce(f, SUMSQ, false, FIN_ROOT, p, f->out[0], NULL, false);
-  if (p - p != 0) return reduce(f, p > 0 ? MAXABS : MINABS, false, FIN_VALUE, p, f->out[0], NULL, false);
+  if (p - p != 0)
+    return reduce(f, p > 0 ? MAXABS : MINABS, false, FIN_VALUE, p, f->out[0], NULL, false);
   return reduce(f, SUMPOW, false, FIN_ROOT, p, f->out[0], NULL, false);
 }
 
-int lse_op(mt_frame *f) { return reduce(f, LSE, false, FIN_VALUE, 0, f->out[0], NULL, false); }
+int lse_op(mt_frame *f) {
+  return reduce(f, LSE, false, FIN_VALUE, 0, f->out[0], NULL, false);
+}
 
 const mtc_kernel table[] = {
-    {"sum", MT_D_ALL, sum_op, true},          {"mean", MT_D_ALL, mean_op, true},
-    {"prod", MT_D_ALL, prod_op, true},        {"all", MT_D_ALL, all_op, true},
-    {"any", MT_D_ALL, any_op, true},          {"count_nonzero", MT_D_ALL, count_op, true},
-    {"max", MT_D_ALL, max_op, true},          {"min", MT_D_ALL, min_op, true},
-    {"max.dim", MT_D_ALL, max_dim_op, true},  {"min.dim", MT_D_ALL, min_dim_op, true},
-    {"amax", MT_D_ALL, max_op, true},         {"amin", MT_D_ALL, min_op, true},
-    {"argmax", MT_D_ALL, argmax_op, true},    {"argmin", MT_D_ALL, argmin_op, true},
-    {"var", MT_D_FLOAT, var_op, true},        {"var_mean", MT_D_FLOAT, var_op, true},
-    {"std", MT_D_FLOAT, std_op, true},        {"std_mean", MT_D_FLOAT, std_op, true},
-    {"norm", MT_D_FLOAT, norm_op, true},      {"logsumexp", MT_D_ALL, lse_op, true},
+    {"sum", MT_D_ALL, sum_op, true},         {"mean", MT_D_ALL, mean_op, true},
+    {"prod", MT_D_ALL, prod_op, true},       {"all", MT_D_ALL, all_op, true},
+    {"any", MT_D_ALL, any_op, true},         {"count_nonzero", MT_D_ALL, count_op, true},
+    {"max", MT_D_ALL, max_op, true},         {"min", MT_D_ALL, min_op, true},
+    {"max.dim", MT_D_ALL, max_dim_op, true}, {"min.dim", MT_D_ALL, min_dim_op, true},
+    {"amax", MT_D_ALL, max_op, true},        {"amin", MT_D_ALL, min_op, true},
+    {"argmax", MT_D_ALL, argmax_op, true},   {"argmin", MT_D_ALL, argmin_op, true},
+    {"var", MT_D_FLOAT, var_op, true},       {"var_mean", MT_D_FLOAT, var_op, true},
+    {"std", MT_D_FLOAT, std_op, true},       {"std_mean", MT_D_FLOAT, std_op, true},
+    {"norm", MT_D_FLOAT, norm_op, true},     {"logsumexp", MT_D_ALL, lse_op, true},
 };
 MTC_FAMILY(reducing, table);
 

@@ -29,8 +29,7 @@ template <typename C> static __device__ inline bool takes(int kind, C v, C best)
   return kind == MAX ? v >= best : v <= best;
 }
 
-template <typename C>
-static __device__ inline state<C> join(int kind, state<C> a, state<C> b) {
+template <typename C> static __device__ inline state<C> join(int kind, state<C> a, state<C> b) {
   if (b.at == 0) return a;
   if (a.at == 0) return b;
   if (kind == SUM) return {a.v + b.v, b.at};
@@ -45,7 +44,8 @@ template <typename C> __global__ void fold_chunks(job j, state<C> *parts) {
     mtc_locate(j.lines, x / j.chunks, off);
     state<C> a = {0, 0};
     for (int64_t i = first; i < last; i++)
-      a = join<C>(j.kind, a, state<C>{mtc_load<C>(j.in, j.in_dtype, off[0] + i * j.in_step), i + 1});
+      a = join<C>(j.kind, a,
+                  state<C>{mtc_load<C>(j.in, j.in_dtype, off[0] + i * j.in_step), i + 1});
     parts[x] = a;
   }
 }
@@ -70,7 +70,8 @@ template <typename C> __global__ void finish_chunks(job j, const state<C> *parts
     state<C> a = {0, 0};
     if (parts) a = parts[x];
     for (int64_t i = first; i < last; i++) {
-      a = join<C>(j.kind, a, state<C>{mtc_load<C>(j.in, j.in_dtype, off[0] + i * j.in_step), i + 1});
+      a = join<C>(j.kind, a,
+                  state<C>{mtc_load<C>(j.in, j.in_dtype, off[0] + i * j.in_step), i + 1});
       mtc_store<C>(j.out, j.out_dtype, off[1] + i * j.out_step, a.v);
       if (j.index) j.index[off[2] + i * j.index_step] = a.at;
     }
@@ -124,10 +125,18 @@ int run(mt_frame *f, int kind) {
   return launch<int64_t>(f, j, out->device, s);
 }
 
-int cumsum_op(mt_frame *f) { return run(f, SUM); }
-int cumprod_op(mt_frame *f) { return run(f, PROD); }
-int cummax_op(mt_frame *f) { return run(f, MAX); }
-int cummin_op(mt_frame *f) { return run(f, MIN); }
+int cumsum_op(mt_frame *f) {
+  return run(f, SUM);
+}
+int cumprod_op(mt_frame *f) {
+  return run(f, PROD);
+}
+int cummax_op(mt_frame *f) {
+  return run(f, MAX);
+}
+int cummin_op(mt_frame *f) {
+  return run(f, MIN);
+}
 
 // out[i] = (product before i) * after[i], after[i] = g[i] + x[i + 1] after[i + 1]; a thread a line.
 struct back {
@@ -167,7 +176,8 @@ int cumprod_back_op(mt_frame *f) {
   b.n = 1;
   for (int d = 0; d < x->ndim; d++) {
     if (d == dim) {
-      b.n = x->sizes[d], b.g_step = g->strides[d], b.x_step = x->strides[d], b.out_step = out->strides[d];
+      b.n = x->sizes[d], b.g_step = g->strides[d], b.x_step = x->strides[d],
+      b.out_step = out->strides[d];
       continue;
     }
     int k = b.lines.ndim++;
@@ -188,8 +198,10 @@ int cumprod_back_op(mt_frame *f) {
 }
 
 const mtc_kernel table[] = {
-    {"cumsum", MT_D_ALL, cumsum_op, true},   {"cumprod", MT_D_ALL, cumprod_op, true},
-    {"cummax", MT_D_ALL, cummax_op, true},   {"cummin", MT_D_ALL, cummin_op, true},
+    {"cumsum", MT_D_ALL, cumsum_op, true},
+    {"cumprod", MT_D_ALL, cumprod_op, true},
+    {"cummax", MT_D_ALL, cummax_op, true},
+    {"cummin", MT_D_ALL, cummin_op, true},
     {"_cumprod_backward", MT_D_FLOAT, cumprod_back_op, true},
 };
 MTC_FAMILY(scans, table);

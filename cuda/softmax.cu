@@ -18,8 +18,12 @@ static __device__ inline int64_t base_of(const lines &j, int64_t line) {
   return j.inner == 1 ? line * j.n : line / j.inner * j.n * j.inner + line % j.inner;
 }
 
-static __device__ inline float ex(float x) { return expf(x); }
-static __device__ inline double ex(double x) { return exp(x); }
+static __device__ inline float ex(float x) {
+  return expf(x);
+}
+static __device__ inline double ex(double x) {
+  return exp(x);
+}
 
 template <typename C> __global__ void forward(lines j) {
   __shared__ double shared[MTC_THREADS];
@@ -73,8 +77,10 @@ int run(mt_frame *f, const mt_tensor *in, const mt_tensor *grad, bool log) {
   int dim = (int)f->priv[0];
   j.n = j.inner = j.count = 1;
   for (int d = 0; d < out->ndim; d++) {
-    if (d == dim) j.n = out->sizes[d];
-    else j.count *= out->sizes[d];
+    if (d == dim)
+      j.n = out->sizes[d];
+    else
+      j.count *= out->sizes[d];
     if (d > dim) j.inner *= out->sizes[d];
   }
   j.in = mtc_ptr(in), j.in_dtype = in->dtype;
@@ -86,19 +92,31 @@ int run(mt_frame *f, const mt_tensor *in, const mt_tensor *grad, bool log) {
   if (blocks > 0x7fffffff)
     return mtc_host->fail(MT_ERR_UNSUPPORTED, "%s: too many lines for one launch", f->op->name);
   if (out->dtype == MT_FLOAT64) {
-    if (grad) MTC_LAUNCH((backward<double>), blocks, MTC_THREADS, s, j);
-    else MTC_LAUNCH((forward<double>), blocks, MTC_THREADS, s, j);
+    if (grad)
+      MTC_LAUNCH((backward<double>), blocks, MTC_THREADS, s, j);
+    else
+      MTC_LAUNCH((forward<double>), blocks, MTC_THREADS, s, j);
   } else {
-    if (grad) MTC_LAUNCH((backward<float>), blocks, MTC_THREADS, s, j);
-    else MTC_LAUNCH((forward<float>), blocks, MTC_THREADS, s, j);
+    if (grad)
+      MTC_LAUNCH((backward<float>), blocks, MTC_THREADS, s, j);
+    else
+      MTC_LAUNCH((forward<float>), blocks, MTC_THREADS, s, j);
   }
   return mtc_launched(f->op->name);
 }
 
-int softmax_op(mt_frame *f) { return run(f, f->args[0].u.t, NULL, false); }
-int log_softmax_op(mt_frame *f) { return run(f, f->args[0].u.t, NULL, true); }
-int softmax_back_op(mt_frame *f) { return run(f, f->args[1].u.t, f->args[0].u.t, false); }
-int log_softmax_back_op(mt_frame *f) { return run(f, f->args[1].u.t, f->args[0].u.t, true); }
+int softmax_op(mt_frame *f) {
+  return run(f, f->args[0].u.t, NULL, false);
+}
+int log_softmax_op(mt_frame *f) {
+  return run(f, f->args[0].u.t, NULL, true);
+}
+int softmax_back_op(mt_frame *f) {
+  return run(f, f->args[1].u.t, f->args[0].u.t, false);
+}
+int log_softmax_back_op(mt_frame *f) {
+  return run(f, f->args[1].u.t, f->args[0].u.t, true);
+}
 
 const mtc_kernel table[] = {
     {"softmax", MT_D_FLOAT, softmax_op, true},

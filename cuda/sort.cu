@@ -119,15 +119,16 @@ __global__ void take_results(job j) {
       int64_t lo = 0, hi = j.n - 1; // the first NaN
       while (lo < hi) {
         int64_t mid = (lo + hi) / 2;
-        if (p[mid].key == UINT64_MAX) hi = mid;
-        else lo = mid + 1;
+        if (p[mid].key == UINT64_MAX)
+          hi = mid;
+        else
+          lo = mid + 1;
       }
       from = lo;
     }
     int64_t at = p[from].at, l = lane + j.first_lane, outer = l / j.inner, in = l % j.inner;
     int64_t to = (outer * j.count + place) * j.inner + in;
-    if (j.values)
-      mtc_move(j.values, to, j.self, (outer * j.n + at) * j.inner + in, j.esize);
+    if (j.values) mtc_move(j.values, to, j.self, (outer * j.n + at) * j.inner + in, j.esize);
     if (j.indices) j.indices[to] = at + 1;
   }
 }
@@ -181,8 +182,10 @@ int median_op(mt_frame *f) {
 }
 
 const mtc_kernel table[] = {
-    {"sort", MT_D_ALL, sort_op, true},         {"argsort", MT_D_ALL, argsort_op, true},
-    {"topk", MT_D_ALL, topk_op, true},         {"kthvalue", MT_D_NUMBER, kthvalue_op, true},
+    {"sort", MT_D_ALL, sort_op, true},
+    {"argsort", MT_D_ALL, argsort_op, true},
+    {"topk", MT_D_ALL, topk_op, true},
+    {"kthvalue", MT_D_NUMBER, kthvalue_op, true},
     {"median.dim", MT_D_NUMBER, median_op, true},
 };
 MTC_FAMILY(sorting, table);

@@ -56,18 +56,6 @@ bool mt_set_inference(bool on) {
 
 /* ---- check ---- */
 
-static int check_dtype(const call *c) {
-  const mt_op *op = c->f.op;
-  if (!op->def.dtypes) return MT_OK;
-  for (int i = 0; i < c->nslots; i++) {
-    mt_tensor *t = c->slots[i];
-    if (!t) continue;
-    if (op->def.dtypes >> t->dtype & 1) return MT_OK;
-    return mt__op_fail(&c->f, MT_ERR_DTYPE, "not implemented for dtype %s", mt_dtype_name(t->dtype));
-  }
-  return MT_OK;
-}
-
 static int check_devices(call *c) {
   mt_tensor *first = NULL;
   bool mixed = (c->f.op->def.flags & MT_OP_MIXED_DEVICE) != 0;
@@ -148,17 +136,22 @@ static int gather_slots(call *c) {
 static int check(call *c) {
   const mt_op *op = c->f.op;
   MT_TRY(gather_slots(c));
-  bool any = false;
+  bool any = false, several_devices = false;
+  const mt_tensor *first = NULL;
   for (int i = 0; i < c->nslots; i++) {
     mt_tensor *t = c->slots[i];
     if (!t) continue;
     if (t->view && t->storage && t->storage->version != t->view_version)
       MT_TRY(mt__view_refresh(t));
     any |= mt__requires_grad(t);
+    if (!first) first = t;
+    else several_devices |= t->device != first->device;
   }
   c->record = any && !grad_off && op->def.vjp && !(op->def.flags & MT_OP_NO_AUTOGRAD);
-  MT_TRY(check_dtype(c));
-  if (c->nslots > 1 && !(op->def.flags & MT_OP_CROSS_DEVICE)) MT_TRY(check_devices(c));
+  if (first && op->def.dtypes && !(op->def.dtypes >> first->dtype & 1))
+    return mt__op_fail(&c->f, MT_ERR_DTYPE, "not implemented for dtype %s",
+                       mt_dtype_name(first->dtype));
+  if (several_devices && !(op->def.flags & MT_OP_CROSS_DEVICE)) MT_TRY(check_devices(c));
   if (c->f.form == MT_CALL_INPLACE) c->target = c->slots[0];
   else if (op->first_written >= 0 && op->params[op->first_written].type == MT_P_TENSOR && op->nout == 1)
     c->target = mt__t(&c->f, op->first_written);
@@ -290,9 +283,10 @@ static int prepare(call *c) {
   }
   if (!c->target) MT_TRY(out_memory(c));
   MT_TRY(work_memory(c));
-  bool floats = false;
-  for (int k = 0; k < f->nout; k++) floats |= mt__is_float(f->out[k]->dtype);
-  c->record = c->record && floats;
+  if (c->record) {
+    c->record = false;
+    for (int k = 0; k < f->nout; k++) c->record |= mt__is_float(f->out[k]->dtype);
+  }
   if (c->record) {
     int form = f->form;
     if (c->target) f->form = MT_CALL_INPLACE; /* also for "Tensor!" ops: keep old values */

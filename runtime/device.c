@@ -47,6 +47,8 @@ int mt_device_count(int type) {
   return have_plugin() ? cuda_count : 0;
 }
 
+int mt_device_loaded(int type) { return type < MT_CUDA ? 1 : cuda_count; }
+
 void mt_device_name(char *buf, size_t size, int device) {
   if (device >= MT_CUDA) snprintf(buf, size, "cuda:%d", device - MT_CUDA);
   else snprintf(buf, size, "%s", device == MT_META ? "meta" : "cpu");

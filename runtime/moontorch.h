@@ -103,6 +103,7 @@ int mt_dtype_parse(int *out, const char *name); /* "float32", "float", "long", .
 int mt_device_parse(int *out, const char *name);  /* "cpu", "meta", "cuda", "cuda:1" */
 void mt_device_name(char *buf, size_t size, int device);
 int mt_device_count(int type);               /* MT_CPU, MT_META or MT_CUDA */
+int mt_device_loaded(int type);              /* the same, but 0 until the plugin was asked for */
 int mt_device_synchronize(int device);
 int mt_load_plugin(const char *path);        /* the CUDA plugin, from a file */
 

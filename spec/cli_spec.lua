@@ -38,7 +38,8 @@ local torch = require "moontorch"
 torch.no_grad(function()
   torch.scope(function()
     local x = torch.ones(2, 3)
-    return x:sum(5)
+    local y = x:sum(5)
+    return y
   end)
 end)
 ]]

@@ -28,10 +28,12 @@ void mtc_emu_sync();
 void mtc_emu_launch(unsigned blocks, unsigned threads, void (*body)(void *), void *ctx);
 
 template <typename F> static void mtc_emu_run(unsigned blocks, unsigned threads, F body) {
-  mtc_emu_launch(blocks, threads, [](void *f) { (*(F *)f)(); }, &body);
+  mtc_emu_launch(
+      blocks, threads, [](void *f) { (*(F *)f)(); }, &body);
 }
-#define MTC_LAUNCH(kernel, blocks, threads, stream, ...)                                         \
-  ((void)(stream), mtc_emu_run((unsigned)(blocks), (unsigned)(threads), [&] { kernel(__VA_ARGS__); }))
+#define MTC_LAUNCH(kernel, blocks, threads, stream, ...)                                           \
+  ((void)(stream),                                                                                 \
+   mtc_emu_run((unsigned)(blocks), (unsigned)(threads), [&] { kernel(__VA_ARGS__); }))
 
 template <typename T> static T atomicAdd(T *p, T v) {
   T old = *p;
@@ -51,15 +53,26 @@ template <typename T> static T atomicCAS(T *p, T compare, T v) {
 
 typedef struct mtc_emu_stream *cudaStream_t;
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
-enum { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice
+};
 enum { cudaStreamNonBlocking = 1 };
 struct cudaDeviceProp {
   char name[256];
 };
 
-static inline const char *cudaGetErrorString(cudaError_t) { return "emulated"; }
-static inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-static inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+static inline const char *cudaGetErrorString(cudaError_t) {
+  return "emulated";
+}
+static inline cudaError_t cudaGetLastError() {
+  return cudaSuccess;
+}
+static inline cudaError_t cudaSetDevice(int) {
+  return cudaSuccess;
+}
 static inline cudaError_t cudaGetDeviceCount(int *n) {
   *n = 1;
   return cudaSuccess;
@@ -69,7 +82,9 @@ static inline cudaError_t cudaMalloc(void **p, size_t n) {
   if (*p) memset(*p, 0xa5, n);
   return *p ? cudaSuccess : cudaErrorMemoryAllocation;
 }
-template <typename T> static cudaError_t cudaMalloc(T **p, size_t n) { return cudaMalloc((void **)p, n); }
+template <typename T> static cudaError_t cudaMalloc(T **p, size_t n) {
+  return cudaMalloc((void **)p, n);
+}
 static inline cudaError_t cudaFree(void *p) {
   free(p);
   return cudaSuccess;
@@ -95,8 +110,12 @@ static inline cudaError_t cudaMemcpyAsync(void *d, const void *s, size_t n, int 
 static inline cudaError_t cudaMemcpyPeer(void *d, int, const void *s, int, size_t n) {
   return cudaMemcpy(d, s, n, 0);
 }
-static inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-static inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+static inline cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return cudaSuccess;
+}
+static inline cudaError_t cudaDeviceSynchronize() {
+  return cudaSuccess;
+}
 static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, int) {
   *s = (cudaStream_t)malloc(1);
   return cudaSuccess;
@@ -115,11 +134,21 @@ void *mtc_emu_symbol(const char *name);
 #define MTC_BLAS_SYMBOL(name) mtc_emu_symbol(name)
 
 // Operations that are never contracted; compile with -ffp-contract=off.
-static inline float __fadd_rn(float a, float b) { return a + b; }
-static inline float __fmul_rn(float a, float b) { return a * b; }
-static inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
-static inline double __dadd_rn(double a, double b) { return a + b; }
-static inline double __dmul_rn(double a, double b) { return a * b; }
+static inline float __fadd_rn(float a, float b) {
+  return a + b;
+}
+static inline float __fmul_rn(float a, float b) {
+  return a * b;
+}
+static inline float __fmaf_rn(float a, float b, float c) {
+  return __builtin_fmaf(a, b, c);
+}
+static inline double __dadd_rn(double a, double b) {
+  return a + b;
+}
+static inline double __dmul_rn(double a, double b) {
+  return a * b;
+}
 static inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
   return (uint64_t)((unsigned __int128)a * b >> 64);
 }

@@ -109,9 +109,12 @@ double number(const void *p, int type, long long i) {
 }
 
 void put(void *p, int type, long long i, double v) {
-  if (type == 0) ((float *)p)[i] = (float)v;
-  else if (type == 1) ((double *)p)[i] = v;
-  else if (type == 2) ((uint16_t *)p)[i] = __float2half_rn((float)v);
+  if (type == 0)
+    ((float *)p)[i] = (float)v;
+  else if (type == 1)
+    ((double *)p)[i] = v;
+  else if (type == 2)
+    ((uint16_t *)p)[i] = __float2half_rn((float)v);
   else {
     float f = (float)v;
     uint32_t u;
@@ -124,14 +127,18 @@ int create(void **handle) {
   *handle = &fibers;
   return 0;
 }
-int set_stream(void *, void *) { return 0; }
-int set_mode(void *, int) { return 0; }
+int set_stream(void *, void *) {
+  return 0;
+}
+int set_mode(void *, int) {
+  return 0;
+}
 
 // cudaDataType: R_32F 0, R_64F 1, R_16F 2, R_16BF 14
 int gemm_strided(void *, int ta, int tb, int m, int n, int k, const void *alpha, const void *a,
                  int atype, int lda, long long sa, const void *b, int btype, int ldb, long long sb,
-                 const void *beta, void *c, int ctype, int ldc, long long sc, int batch, int compute,
-                 int) {
+                 const void *beta, void *c, int ctype, int ldc, long long sc, int batch,
+                 int compute, int) {
   if (lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m || lda < 1 || ldb < 1) return 7;
   bool wide = compute == 70 || compute == 71; // CUBLAS_COMPUTE_64F
   double al = wide ? *(const double *)alpha : *(const float *)alpha;

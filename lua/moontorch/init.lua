@@ -14,7 +14,7 @@ local core = require "moontorch.core"
 local root = debug.getinfo(1, "S").source:match("^@?(.*)init%.lua$") or "?"
 core.set_library_root(root)
 core.set_printer(function(x) return require("moontorch.print").tostring(x) end)
-for _, name in ipairs {"allclose", "equal", "isclose"} do
+for _, name in ipairs {"allclose", "equal", "is_same_size", "isclose"} do
   core.set_method(name, function(...) return require("moontorch.compare")[name](...) end)
 end
 
@@ -41,6 +41,7 @@ local functions = {
   get_printoptions = {"moontorch.print", "get_options"},
   iinfo = {"moontorch.limits", "iinfo"},
   isTypeOf = {"moontorch.class", "is_instance"},
+  is_same_size = {"moontorch.compare", "is_same_size"},
   isclose = {"moontorch.compare", "isclose"},
   load = {"moontorch.serialize", "load"},
   progress = {"moontorch.progress", "Progress"},
@@ -62,12 +63,6 @@ for _, name in ipairs {
   "detach", "is_complex", "is_floating_point", "is_signed", "numel",
 } do
   methods[name] = true
-end
-
--- Predicates are functions and methods; a method loads its file at the first call.
-for _, name in ipairs {"allclose", "equal", "is_same_size"} do
-  functions[name] = {"moontorch.predicates", name}
-  core.set_method(name, function(...) return require("moontorch.predicates")[name](...) end)
 end
 
 -- Names of the binding that are public as they are.

@@ -1,17 +1,14 @@
 -- serialize.lua: torch.save and torch.load. The format is described byte by byte in
 -- docs/format.md; writing it is in serialize/writer.lua, reading it in serialize/reader.lua.
 
+local args = require "moontorch.args"
 local fail = require "moontorch.fail"
 
 local serialize = {}
 
-local foreign = {
-  npy = true, npz = true, pt = true, pth = true, safetensors = true, t7 = true,
-}
-
-local function check_path(who, path)
-  if type(path) ~= "string" then fail("%s: the path must be a string, got %s", who, type(path)) end
-end
+-- Endings that stand for other formats. (".pth" is what PyTorch's texts call a file of their
+-- own; load goes by content.)
+local foreign = {npy = true, npz = true, pt = true, safetensors = true, t7 = true}
 
 --- Writes a value to a file: tensors, and plain tables of them, of strings, numbers, booleans,
 --- Sizes and dtypes, to any depth. Tensors that share memory still do when they are loaded. The
@@ -19,22 +16,23 @@ end
 ---@param value any
 ---@param path string
 function serialize.save(value, path)
-  check_path("save", path)
+  if type(path) ~= "string" then fail("save: the path must be a string, got %s", type(path)) end
   local ending = path:match("%.(%w+)$")
-  if ending and ending ~= "pt" and ending ~= "pth" and foreign[ending] then
+  if ending and foreign[ending] then
     fail("save: '.%s' files cannot be written in this version; use another ending", ending)
   end
   require("moontorch.serialize.writer").write(value, path)
 end
 
---- Reads what save wrote. {device = "cuda"} puts the tensors there; by default they are on the
---- CPU. A file that is damaged raises and says where; nothing in it is ever executed.
----@param path string
----@param options? {device: string}
+local read_load = args.signature "load(string path, device? map_location)"
+
+--- Reads what save wrote. map_location = "cuda" puts the tensors there; by default they are on
+--- the CPU. A file that is damaged raises and says where; nothing in it is ever executed.
+---@param ... any path, map_location
 ---@return any
-function serialize.load(path, options)
-  check_path("load", path)
-  return require("moontorch.serialize.reader").read(path, options and options.device)
+function serialize.load(...)
+  local path, device = read_load(...)
+  return require("moontorch.serialize.reader").read(path, device)
 end
 
 return serialize

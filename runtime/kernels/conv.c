@@ -10,6 +10,10 @@
 
 #define UNROLL _Pragma("GCC unroll 32")
 
+/* Positions whose sums a tile of weights makes at a time: taps of one channel read the same plane,
+ * taps of many channels (a 1 x 1 kernel) a plane each. */
+enum { NEAR = 4096, FAR = 1024 };
+
 /* Tiles of rows x vectors that fit the registers: four vectors of positions up to MAXMR4 rows,
  * three up to MAXMR3, else two; one and two also for the end. Rows x taps for weights. */
 #if defined(__AVX512F__)
@@ -57,6 +61,15 @@ enum { MAXMR = 4, MAXNV = 4, MAXMR4 = 2, MAXMR3 = 3, WROWS = 3, WTAPS = 3 };
 #define VFMA mt_vf_fma
 #define VMASK mt_vf_mask
 #define VSUMS mt_vf_sums
+#define EVENS(a, b) MT_SHUFFLE(mt_vf_lanes, a, b, MT_VF_LANES(MT_EVEN, 0))
+#if defined(__AVX512F__)
+#define PIECE_M __mmask16
+#define PIECE_I __m512i
+#define PIECE_STEP(step)                                                                       \
+  _mm512_mullo_epi32(_mm512_set1_epi32((int)(step)),                                           \
+                     _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15))
+#define PIECE_SCATTER(p, m, at, a) _mm512_mask_i32scatter_ps(p, m, at, a, 4)
+#endif
 #define N(x) x##_f32
 #include "conv.inc"
 #undef T
@@ -71,6 +84,11 @@ enum { MAXMR = 4, MAXNV = 4, MAXMR4 = 2, MAXMR3 = 3, WROWS = 3, WTAPS = 3 };
 #undef VFMA
 #undef VMASK
 #undef VSUMS
+#undef EVENS
+#undef PIECE_M
+#undef PIECE_I
+#undef PIECE_STEP
+#undef PIECE_SCATTER
 #undef N
 
 #define T double
@@ -85,6 +103,15 @@ enum { MAXMR = 4, MAXNV = 4, MAXMR4 = 2, MAXMR3 = 3, WROWS = 3, WTAPS = 3 };
 #define VFMA mt_vd_fma
 #define VMASK mt_vd_mask
 #define VSUMS mt_vd_sums
+#define EVENS(a, b) MT_SHUFFLE(mt_vd_lanes, a, b, MT_VD_LANES(MT_EVEN, 0))
+#if defined(__AVX512F__)
+#define PIECE_M __mmask8
+#define PIECE_I __m256i
+#define PIECE_STEP(step)                                                                       \
+  _mm256_mullo_epi32(_mm256_set1_epi32((int)(step)),                                           \
+                     _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define PIECE_SCATTER(p, m, at, a) _mm512_mask_i32scatter_pd(p, m, at, a, 8)
+#endif
 #define N(x) x##_f64
 #include "conv.inc"
 

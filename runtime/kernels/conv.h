@@ -38,15 +38,17 @@ typedef struct mt_conv_weight {
   int64_t g_plane, g_image, x_image;
   void *dw;
   int64_t dw_row;
+  bool near_taps; /* several taps read one plane */
 } mt_conv_weight;
 
 /* Planes with a border of zeros; a stride deals the positions out to its phases, each a plane of
- * its own: out[((a * sx + b) * rows + i) * pitch + j] = x[i * sy + a - top][j * sx + b - left]. */
+ * its own: out[(a * sx + b) * phase + i * pitch + j] = x[i * sy + a - top][j * sx + b - left]. A
+ * row's border on the left serves the row before as its border on the right. */
 typedef struct mt_conv_pad {
   const void *x;
   int64_t height, width;
   void *out;
-  int64_t rows, pitch, top, left, sy, sx;
+  int64_t rows, pitch, phase, top, left, sy, sx;
 } mt_conv_pad;
 
 typedef struct mt_conv_kernels {

@@ -13,15 +13,15 @@
 #endif
 
 #define MT_KERN_PASTE2(x, isa) mt__kern_##x##_##isa
-#define MT_KERN_PASTE(x, isa) MT_KERN_PASTE2(x, isa)
-#define MT_KERN(x) MT_KERN_PASTE(x, MT_ISA)
+#define MT_KERN_PASTE(x, isa)  MT_KERN_PASTE2(x, isa)
+#define MT_KERN(x)             MT_KERN_PASTE(x, MT_ISA)
 
 /* a * b + c: one rounding where the instruction set has it, two where it would cost a call. */
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-#define MT_FMA(a, b, c) __builtin_fmaf(a, b, c)
+#define MT_FMA(a, b, c)   __builtin_fmaf(a, b, c)
 #define MT_FMA64(a, b, c) __builtin_fma(a, b, c)
 #else
-#define MT_FMA(a, b, c) ((a) * (b) + (c))
+#define MT_FMA(a, b, c)   ((a) * (b) + (c))
 #define MT_FMA64(a, b, c) ((a) * (b) + (c))
 #endif
 

@@ -11,8 +11,6 @@ enum { CHUNK = 256 };
 
 /* ---- 2 x 2 ---- */
 
-#define EVEN(l, h, n) (2 * (l))
-#define ODD(l, h, n) (2 * (l) + 1)
 #define LOW(l, h, n) ((l) / 2 + ((l) % 2) * (n))
 #define HIGH(l, h, n) ((l) / 2 + (n) / 2 + ((l) % 2) * (n))
 #define DEAL(which, a, b) MT_SHUFFLE(mt_vf_lanes, a, b, MT_VF_LANES(which, 0))
@@ -39,11 +37,11 @@ MT_INLINE void max_of_pairs(const float *r0, const float *r1, int64_t n, const b
   const mt_vf a1 = whole ? mt_vf_load(r0 + MT_VF) : mt_vf_loadm(r0 + MT_VF, m1);
   const mt_vf b0 = whole ? mt_vf_load(r1) : mt_vf_loadm(r1, m0);
   const mt_vf b1 = whole ? mt_vf_load(r1 + MT_VF) : mt_vf_loadm(r1 + MT_VF, m1);
-  mt_vf best = DEAL(EVEN, a0, a1);
+  mt_vf best = DEAL(MT_EVEN, a0, a1);
   mt_vf_lanes tap = (mt_vf_lanes){0};
-  keep_larger(DEAL(ODD, a0, a1), 1, &best, &tap);
-  keep_larger(DEAL(EVEN, b0, b1), 2, &best, &tap);
-  keep_larger(DEAL(ODD, b0, b1), 3, &best, &tap);
+  keep_larger(DEAL(MT_ODD, a0, a1), 1, &best, &tap);
+  keep_larger(DEAL(MT_EVEN, b0, b1), 2, &best, &tap);
+  keep_larger(DEAL(MT_ODD, b0, b1), 3, &best, &tap);
   if (whole)
     mt_vf_store(y, best);
   else

@@ -131,6 +131,8 @@ MT_INLINE void mt_vd_store(double *p, mt_vd a) { memcpy(p, &a, sizeof a); }
  * log2(lanes) steps with h = 1, 2, 4, ... turn rows into columns (Eklundh 1972). */
 #define MT_LO(l, h, n) (((l) & (h)) ? (n) + (l) - (h) : (l))
 #define MT_HI(l, h, n) (((l) & (h)) ? (n) + (l) : (l) + (h))
+#define MT_EVEN(l, h, n) (2 * (l))
+#define MT_ODD(l, h, n) (2 * (l) + 1)
 #define MT_LANES2(f, h) f(0, h, 2), f(1, h, 2)
 #define MT_LANES4(f, h) f(0, h, 4), f(1, h, 4), f(2, h, 4), f(3, h, 4)
 #define MT_LANES8(f, h)                                                                        \

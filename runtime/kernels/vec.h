@@ -266,8 +266,10 @@ VEC_BOTH(f64, mt_vd)
 #if defined(__AVX512F__)
 #define SCALE(p, n) _mm512_scalef_ps(p, (n) - VM_ROUND)
 #endif
+#define SQRT_OF(x) sqrt_f32(x)
 #include "vmath.inc"
 #undef SCALE
+#undef SQRT_OF
 #undef F
 #undef U
 #undef I
@@ -300,9 +302,17 @@ VEC_OWN(log1p)
 VEC_OWN(tanh)
 VEC_OWN(sigmoid)
 VEC_OWN(erf)
+VEC_OWN(asin)
+VEC_OWN(acos)
+VEC_OWN(atan)
+VEC_OWN(sinh)
+VEC_OWN(cosh)
+VEC_OWN(asinh)
+VEC_OWN(acosh)
+VEC_OWN(atanh)
 #undef VEC_OWN
 
-/* sin and cos; the rare lanes too far from 0 one by one */
+/* sin, cos and tan; the rare lanes too far from 0 one by one */
 #define VEC_WAVE(name)                                                                         \
   VM mt_vf name##_f32(mt_vf u) {                                                               \
     mt_vf y = name##_v32(u);                                                                   \
@@ -312,12 +322,14 @@ VEC_OWN(erf)
   }
 VEC_LANES(f32, mt_vf, MT_VF, sin_far, sinf)
 VEC_LANES(f32, mt_vf, MT_VF, cos_far, cosf)
+VEC_LANES(f32, mt_vf, MT_VF, tan_far, tanf)
 VEC_WAVE(sin)
 VEC_WAVE(cos)
+VEC_WAVE(tan)
 #undef VEC_WAVE
 
 /* log2 of a > 0 by the series of atanh, times y, and 2 to that: within 0.51 units in the last
- * place of a float32. a is a float32, so never subnormal here. */
+ * place of a float32, of which a is one (so never subnormal here). */
 VM mt_vd power_core(mt_vd a, mt_vd y) {
   const mt_vd round = mt_vd_set1(6755399441055744.0); /* 1.5 * 2^52 */
   vu_f64 i = (vu_f64)a - 0x3fe6a09e00000000u;
@@ -397,19 +409,47 @@ VM mt_vf pow_f32(mt_vf x, mt_vf y) {
   return sel_f32(or_f32(eq_f32(y, zero), eq_f32(x, one)), one, v);
 }
 
-VEC_LANES(f32, mt_vf, MT_VF, tan, tanf)
-VEC_LANES(f32, mt_vf, MT_VF, asin, asinf)
-VEC_LANES(f32, mt_vf, MT_VF, acos, acosf)
-VEC_LANES(f32, mt_vf, MT_VF, atan, atanf)
-VEC_LANES(f32, mt_vf, MT_VF, sinh, sinhf)
-VEC_LANES(f32, mt_vf, MT_VF, cosh, coshf)
-VEC_LANES(f32, mt_vf, MT_VF, asinh, asinhf)
-VEC_LANES(f32, mt_vf, MT_VF, acosh, acoshf)
-VEC_LANES(f32, mt_vf, MT_VF, atanh, atanhf)
+VM mt_vf atan2_f32(mt_vf y, mt_vf x) {
+  const mt_vf zero = mt_vf_set1(0.0f), inf = mt_vf_set1(INFINITY);
+  mt_vf ax = abs_f32(x), ay = abs_f32(y);
+  vb_f32 steep = gt_f32(ay, ax);
+  mt_vf most = sel_f32(steep, ay, ax), least = sel_f32(steep, ax, ay), r = least / most;
+  r = sel_f32(eq_f32(most, zero), zero, r);
+  r = sel_f32(eq_f32(least, inf), mt_vf_set1(1.0f), r);
+  mt_vf p = atan_poly_v32(r);
+  p = sel_f32(steep, VM_HALF_PI - (p - VM_HALF_PI_LO), p);
+  mt_vf signed_one = (mt_vf)(((vu_f32)x & 0x80000000u) | 0x3f800000u);
+  p = sel_f32(lt_f32(signed_one, zero), 2 * VM_HALF_PI - (p - 2 * VM_HALF_PI_LO), p);
+  p = copysign_v32(p, y);
+  return sel_f32(or_f32(ne_f32(x, x), ne_f32(y, y)), x + y, p);
+}
+
+VM mt_vf hypot_f32(mt_vf x, mt_vf y) {
+  const mt_vf inf = mt_vf_set1(INFINITY);
+  mt_vd a0, a1, b0, b1;
+  widen(x, &a0, &a1);
+  widen(y, &b0, &b1);
+  mt_vf r = narrow(sqrt_f64(a0 * a0 + b0 * b0), sqrt_f64(a1 * a1 + b1 * b1));
+  return sel_f32(or_f32(eq_f32(abs_f32(x), inf), eq_f32(abs_f32(y), inf)), inf, r);
+}
+
+/* What u / v leaves: exact in float64 while the quotient has less than 29 bits, for then its
+ * product with v fits. */
+VM mt_vd remainder_core(mt_vd u, mt_vd v) { return u - trunc_f64(u / v) * v; }
+VEC_LANES2(f32, mt_vf, MT_VF, fmod_far, fmodf)
+VM mt_vf fmod_f32(mt_vf u, mt_vf v) {
+  const mt_vf inf = mt_vf_set1(INFINITY);
+  mt_vd a0, a1, b0, b1;
+  widen(u, &a0, &a1);
+  widen(v, &b0, &b1);
+  mt_vf r = copysign_v32(narrow(remainder_core(a0, b0), remainder_core(a1, b1)), u);
+  r = sel_f32(and_f32(eq_f32(abs_f32(v), inf), lt_f32(abs_f32(u), inf)), u, r);
+  vb_f32 far = gt_f32(abs_f32(u / v), mt_vf_set1(0x1p28f));
+  if (__builtin_expect(any_f32(far), 0)) r = sel_f32(far, fmod_far_f32(u, v), r);
+  return r;
+}
+
 VEC_LANES(f32, mt_vf, MT_VF, erfc, erfcf)
-VEC_LANES2(f32, mt_vf, MT_VF, atan2, atan2f)
-VEC_LANES2(f32, mt_vf, MT_VF, hypot, hypotf)
-VEC_LANES2(f32, mt_vf, MT_VF, fmod, fmodf)
 
 /* ---- elementary functions, float64 ---- */
 

@@ -10,12 +10,7 @@
 
 #include "moontorch_ops.h"
 
-#include "internal.h"
-#include "kernels/conv.h"
-
-MT_KERNELS(conv)
-
-enum { PLANES_BYTES = 4 << 20, MANY_IMAGES = 8, PIECES = 16, LEAST = 1 << 16 };
+#include "conv_engine.h"
 
 /* Sizes of one convolution; index 0 is the height's, 1 the width's. */
 typedef struct shape {
@@ -24,13 +19,6 @@ typedef struct shape {
   int64_t s[2], p[2], d[2]; /* stride, padding, dilation */
   int64_t groups, cg, og;   /* channels of a group */
 } shape;
-
-/* Images as taps read them: `direct`, where they lie, or copied. Counts are elements. */
-typedef struct planes {
-  bool direct;
-  int64_t rows, pitch, top, left, s[2];
-  int64_t phase, channel, image;
-} planes;
 
 typedef struct work {
   size_t used;
@@ -41,10 +29,6 @@ static void *take(work *w, int64_t count, int size) {
   const size_t at = w->used;
   w->used += ((size_t)count * (size_t)size + 63) / 64 * 64;
   return w->base ? w->base + at : NULL;
-}
-
-static const mt_conv_kernels *kernels_of(int compute) {
-  return compute == MT_FLOAT32 ? &mt__kern_conv()->f32 : &mt__kern_conv()->f64;
 }
 
 static int computed(const mt_tensor *t) {
@@ -176,211 +160,18 @@ static int read_forward(const mt_frame *f, shape *g) {
 
 /* ---- planes ---- */
 
-static planes plan_planes(const int64_t size[2], const int64_t before[2], const int64_t after[2],
-                          const int64_t s[2], int64_t channels) {
-  planes p = {.s = {s[0], s[1]}, .top = before[0], .left = before[1]};
-  p.direct = s[0] == 1 && s[1] == 1 && !before[0] && !before[1] && !after[0] && !after[1];
-  p.rows = (size[0] + before[0] + after[0] + s[0] - 1) / s[0];
-  p.pitch = (size[1] + before[1] + after[1] + s[1] - 1) / s[1];
-  p.phase = p.rows * p.pitch;
-  p.channel = p.phase * s[0] * s[1];
-  p.image = p.channel * channels;
-  return p;
+/* The input as forward and the weight's gradient read it. */
+static mt_planes input_planes(const shape *g) {
+  return mt__planes(g->in, g->p, g->p, g->s, g->out[1], g->c);
 }
 
-/* The input as forward and the weight's gradient read it. */
-static planes input_planes(const shape *g) { return plan_planes(g->in, g->p, g->p, g->s, g->c); }
-
 /* Where tap (i, j) of the kernel lies, for output 0. */
-static int64_t tap_offset(const shape *g, const planes *p, int64_t i, int64_t j) {
+static int64_t tap_offset(const shape *g, const mt_planes *p, int64_t i, int64_t j) {
   const int64_t y = i * g->d[0], x = j * g->d[1];
   return (y % p->s[0] * p->s[1] + x % p->s[1]) * p->phase + y / p->s[0] * p->pitch + x / p->s[1];
 }
 
-/* How many images' planes are kept at a time. */
-static int64_t images_at_once(int64_t n, int64_t image_bytes) {
-  const int64_t fit = image_bytes > 0 ? PLANES_BYTES / image_bytes : n;
-  return fit < 1 ? 1 : fit < n ? fit : n;
-}
-
-/* ---- products of packed weights and planes ---- */
-
-/* One pass: some rows of output for each group, from all taps given. Forward is one pass, the
- * gradient of the input one for each phase of the stride. */
-typedef struct pass {
-  int64_t rows, channels, taps; /* of a group */
-  const int64_t *tap;           /* each tap's place in a kernel */
-  int64_t row_step, channel_step, group_step; /* in the weight */
-  char *w;                      /* packed */
-  int64_t *off;
-  int64_t base;                 /* in an image, of the first output */
-  int64_t q, pitch, width;      /* positions */
-  int64_t out, out_pitch, step; /* in a plane of the result */
-} pass;
-
-typedef struct engine {
-  const mt_conv_kernels *kernels;
-  int size; /* of an element */
-  int64_t groups, images;
-  planes in;
-  int64_t in_channels, in_plane, out_plane, out_channels;
-  int64_t in_size[2];
-  const char *x, *weight, *bias;
-  char *out, *copies; /* copies of `at_once` images */
-  bool zero; /* some of the result is in no pass */
-  int64_t at_once;
-  bool by_image;
-  int64_t row_block; /* rows that are packed together */
-  int npasses;
-  pass *passes;
-  /* of one run over the pool */
-  int64_t first, blocks, q_block, q_blocks;
-  const pass *now;
-} engine;
-
-typedef union element {
-  float f;
-  double d;
-} element;
-
-/* Row block `task` of pass e->now: its k x rows by tiles. */
-static void pack_block(void *ctx, int64_t task) {
-  const engine *e = ctx;
-  const pass *p = e->now;
-  const int64_t group = task / e->blocks, begin = task % e->blocks * e->row_block;
-  const int64_t end = begin + e->row_block < p->rows ? begin + e->row_block : p->rows;
-  const int64_t k = p->channels * p->taps;
-  int64_t tiles = (end - begin + e->kernels->tile_rows - 1) / e->kernels->tile_rows;
-  for (int64_t row = begin; tiles > 0; tiles--) {
-    const int64_t mr = mt_conv_tile(end - row, tiles);
-    const int64_t from = group * p->group_step + row * p->row_step;
-    int64_t to = (group * p->rows + row) * k;
-    for (int64_t c = 0; c < p->channels; c++)
-      for (int64_t t = 0; t < p->taps; t++, to += mr) {
-        const int64_t at = from + c * p->channel_step + p->tap[t];
-        if (e->size == 4)
-          for (int64_t i = 0; i < mr; i++)
-            ((float *)p->w)[to + i] = ((const float *)e->weight)[at + i * p->row_step];
-        else
-          for (int64_t i = 0; i < mr; i++)
-            ((double *)p->w)[to + i] = ((const double *)e->weight)[at + i * p->row_step];
-      }
-    row += mr;
-  }
-}
-
-static void pad_channels(const engine *e, int64_t slot, int64_t begin, int64_t end) {
-  mt_conv_pad pad = {.height = e->in_size[0], .width = e->in_size[1], .rows = e->in.rows,
-                     .pitch = e->in.pitch, .top = e->in.top, .left = e->in.left,
-                     .sy = e->in.s[0], .sx = e->in.s[1]};
-  for (int64_t c = begin; c < end; c++) {
-    pad.x = e->x + ((e->first + slot) * e->in_channels + c) * e->in_plane * e->size;
-    pad.out = e->copies + (slot * e->in.image + c * e->in.channel) * e->size;
-    e->kernels->pad(&pad);
-  }
-}
-
-static void pad_task(void *ctx, int64_t begin, int64_t end) {
-  const engine *e = ctx;
-  for (int64_t i = begin; i < end; i++)
-    pad_channels(e, i / e->in_channels, i % e->in_channels, i % e->in_channels + 1);
-}
-
-/* Positions begin to end of row block `block` of a group of image first + slot. */
-static void compute(const engine *e, const pass *p, int64_t slot, int64_t group, int64_t block,
-                    int64_t begin, int64_t end) {
-  const int64_t k = p->channels * p->taps, row = group * p->rows + block * e->row_block;
-  const int64_t left = p->rows - block * e->row_block;
-  const char *image = e->in.direct ? e->x + (e->first + slot) * e->in.image * e->size
-                                    : e->copies + slot * e->in.image * e->size;
-  mt_conv_image c = {.w = p->w + row * k * e->size,
-                     .rows = left < e->row_block ? left : e->row_block, .k = k,
-                     .x = image + (group * p->channels * e->in.channel + p->base) * e->size,
-                     .off = p->off, .bias = e->bias ? e->bias + row * e->size : NULL,
-                     .begin = begin, .end = end, .pitch = p->pitch, .width = p->width,
-                     .plane = e->out_plane, .out_pitch = p->out_pitch, .step = p->step};
-  c.out = e->out + (((e->first + slot) * e->out_channels + row) * e->out_plane + p->out) * e->size;
-  c.rows_first = c.rows * k * e->size > 1 << 20;
-  e->kernels->image(&c);
-}
-
-static void image_task(void *ctx, int64_t begin, int64_t end) {
-  const engine *e = ctx;
-  for (int64_t slot = begin; slot < end; slot++) {
-    if (!e->in.direct) pad_channels(e, slot, 0, e->in_channels);
-    if (e->zero)
-      memset(e->out + (e->first + slot) * e->out_channels * e->out_plane * e->size, 0,
-             (size_t)(e->out_channels * e->out_plane * e->size));
-    for (int i = 0; i < e->npasses; i++)
-      for (int64_t group = 0; group < e->groups; group++)
-        for (int64_t b = 0; b * e->row_block < e->passes[i].rows; b++)
-          compute(e, &e->passes[i], slot, group, b, 0, e->passes[i].q);
-  }
-}
-
-static void block_task(void *ctx, int64_t task) {
-  const engine *e = ctx;
-  const int64_t begin = task % e->q_blocks * e->q_block, rest = task / e->q_blocks;
-  const int64_t end = begin + e->q_block < e->now->q ? begin + e->q_block : e->now->q;
-  compute(e, e->now, rest / e->blocks / e->groups, rest / e->blocks % e->groups, rest % e->blocks,
-          begin, end);
-}
-
-static int run_few(engine *e, int64_t images) {
-  if (!e->in.direct) {
-    const int64_t grain = LEAST / (e->in.channel + 1);
-    MT_TRY(mt__parallel_range(images * e->in_channels, grain + 1, pad_task, e));
-  }
-  if (e->zero)
-    memset(e->out + e->first * e->out_channels * e->out_plane * e->size, 0,
-           (size_t)(images * e->out_channels * e->out_plane * e->size));
-  for (int i = 0; i < e->npasses; i++) {
-    const pass *p = e->now = &e->passes[i];
-    e->blocks = (p->rows + e->row_block - 1) / e->row_block;
-    const int64_t others = images * e->groups * e->blocks;
-    const double cost = (double)p->rows * (double)p->channels * (double)p->taps * (double)p->q *
-                        (double)images * (double)e->groups;
-    int64_t pieces = (PIECES + others - 1) / others;
-    if (cost < (double)LEAST * (double)pieces) pieces = 1 + (int64_t)(cost / LEAST);
-    e->q_block = ((p->q + pieces - 1) / pieces + 63) / 64 * 64;
-    e->q_blocks = (p->q + e->q_block - 1) / e->q_block;
-    MT_TRY(mt__parallel(others * e->q_blocks, block_task, e));
-  }
-  return MT_OK;
-}
-
-static int run_engine(engine *e) {
-  double cost = 0;
-  for (int i = 0; i < e->npasses; i++) {
-    const pass *p = e->now = &e->passes[i];
-    e->blocks = (p->rows + e->row_block - 1) / e->row_block;
-    for (int64_t c = 0; c < p->channels; c++) /* the same in every group */
-      for (int64_t t = 0; t < p->taps; t++) p->off[c * p->taps + t] += c * e->in.channel;
-    MT_TRY(mt__parallel(e->groups * e->blocks, pack_block, e));
-    cost += (double)p->rows * (double)p->channels * (double)p->taps * (double)p->q *
-            (double)e->groups;
-  }
-  const int64_t grain = cost < 1 << 18 ? (int64_t)((1 << 18) / (cost + 64)) + 1 : 1;
-  for (e->first = 0; e->first < e->images; e->first += e->at_once) {
-    const int64_t left = e->images - e->first, n = left < e->at_once ? left : e->at_once;
-    MT_TRY(e->by_image ? mt__parallel_range(n, grain, image_task, e) : run_few(e, n));
-  }
-  return MT_OK;
-}
-
-/* Sets what depends on the number of images. */
-static void plan_engine(engine *e, int compute, int64_t images, int64_t q, work *w) {
-  e->kernels = kernels_of(compute);
-  e->size = mt__esize(compute);
-  e->images = images;
-  const int64_t bytes = e->in.direct ? 0 : e->in.image * e->size;
-  e->at_once = images_at_once(images, bytes);
-  e->by_image = images >= MANY_IMAGES && (e->in.direct || e->at_once >= MANY_IMAGES);
-  e->row_block = !e->by_image && q <= 512 ? 4 * e->kernels->tile_rows : INT64_MAX / 2;
-  e->copies = take(w, e->in.direct ? 0 : e->in.image * e->at_once, e->size);
-}
-
-static void take_pass(pass *p, int64_t groups, int64_t taps, int size, work *w) {
+static void take_pass(mt_pass *p, int64_t groups, int64_t taps, int size, work *w) {
   p->w = take(w, groups * p->rows * p->channels * taps, size);
   p->off = take(w, p->channels * taps, 8);
 }
@@ -388,25 +179,25 @@ static void take_pass(pass *p, int64_t groups, int64_t taps, int size, work *w) 
 /* ---- conv2d ---- */
 
 typedef struct forward {
-  engine e;
-  pass p;
+  mt_conv_engine e;
+  mt_pass p;
   int64_t *tap;
 } forward;
 
 static void plan_forward(forward *r, const mt_frame *f, const shape *g, work *w) {
   const mt_tensor *x = f->args[0].u.t, *weight = f->args[1].u.t, *bias = mt__t(f, 2);
   const int compute = computed(x);
-  engine *e = &r->e;
-  pass *p = &r->p;
-  *e = (engine){.groups = g->groups, .in = input_planes(g), .in_channels = g->c,
+  mt_conv_engine *e = &r->e;
+  mt_pass *p = &r->p;
+  *e = (mt_conv_engine){.groups = g->groups, .in = input_planes(g), .in_channels = g->c,
                 .in_plane = g->in[0] * g->in[1], .out_plane = g->out[0] * g->out[1],
                 .out_channels = g->o, .in_size = {g->in[0], g->in[1]}, .npasses = 1, .passes = p};
   const int64_t taps = g->k[0] * g->k[1];
-  *p = (pass){.rows = g->og, .channels = g->cg, .taps = taps, .row_step = g->cg * taps,
+  *p = (mt_pass){.rows = g->og, .channels = g->cg, .taps = taps, .row_step = g->cg * taps,
               .channel_step = taps, .group_step = g->og * g->cg * taps,
               .q = (g->out[0] - 1) * e->in.pitch + g->out[1], .pitch = e->in.pitch,
               .width = g->out[1], .out_pitch = g->out[1], .step = 1};
-  plan_engine(e, compute, g->n, p->q, w);
+  e->copies = take(w, mt__conv_plan(e, compute, g->n, p->q), mt__esize(compute));
   take_pass(p, g->groups, taps, e->size, w);
   p->tap = r->tap = take(w, taps, 8);
   e->x = operand(w, x, compute);
@@ -440,10 +231,9 @@ static int conv2d_run(mt_frame *f) {
     for (int64_t j = 0; j < g.k[1]; j++) {
       const int64_t t = i * g.k[1] + j;
       r.tap[t] = t;
-      for (int64_t c = 0; c < g.cg; c++)
-        r.p.off[c * r.p.taps + t] = tap_offset(&g, &r.e.in, i, j);
+      if (g.cg > 0) r.p.off[t] = tap_offset(&g, &r.e.in, i, j);
     }
-  MT_TRY(run_engine(&r.e));
+  MT_TRY(mt__conv_run(&r.e));
   finish(f->out[0], r.e.out, computed(f->out[0]));
   return MT_OK;
 }
@@ -490,8 +280,7 @@ static void grad_border(const shape *g, int64_t before[2], int64_t after[2]) {
 }
 
 typedef struct backward {
-  engine e;
-  pass *passes;
+  mt_conv_engine e;
   int64_t *tap;
 } backward;
 
@@ -506,15 +295,16 @@ static void plan_backward(backward *r, const mt_frame *f, const shape *g, work *
   const mt_tensor *grad = f->args[0].u.t, *weight = f->args[1].u.t;
   const int compute = computed(grad);
   int64_t before[2], after[2];
-  engine *e = &r->e;
+  mt_conv_engine *e = &r->e;
   grad_border(g, before, after);
-  *e = (engine){.groups = g->groups, .in = plan_planes(g->out, before, after, one, g->o),
+  *e = (mt_conv_engine){.groups = g->groups, .in = mt__planes(g->out, before, after, one, (g->in[1] + g->s[1] - 1) / g->s[1], g->o),
                 .in_channels = g->o, .in_plane = g->out[0] * g->out[1],
                 .out_plane = g->in[0] * g->in[1], .out_channels = g->c,
                 .in_size = {g->out[0], g->out[1]}};
   const int64_t phases = g->s[0] * g->s[1], all = g->k[0] * g->k[1];
-  plan_engine(e, compute, g->n, g->in[0] * g->in[1] / phases, w);
-  r->passes = e->passes = take(w, phases, sizeof(pass));
+  e->copies = take(w, mt__conv_plan(e, compute, g->n, g->in[0] * g->in[1] / phases),
+                   mt__esize(compute));
+  e->passes = take(w, phases, sizeof(mt_pass));
   r->tap = take(w, all, 8);
   int64_t *tap = r->tap;
   for (int64_t a = 0; a < g->s[0]; a++)
@@ -524,7 +314,7 @@ static void plan_backward(backward *r, const mt_frame *f, const shape *g, work *
       if (y.count == 0 || x.count == 0) continue;
       if (taps == 0) e->zero = true;
       if (taps == 0 || g->og == 0) continue;
-      pass p = {.rows = g->cg, .channels = g->og, .taps = taps, .tap = tap, .row_step = all,
+      mt_pass p = {.rows = g->cg, .channels = g->og, .taps = taps, .tap = tap, .row_step = all,
                 .channel_step = g->cg * all, .group_step = g->og * g->cg * all,
                 .base = (y.first + e->in.top) * e->in.pitch + x.first + e->in.left,
                 .q = (y.count - 1) * e->in.pitch + x.count, .pitch = e->in.pitch, .width = x.count,
@@ -536,9 +326,7 @@ static void plan_backward(backward *r, const mt_frame *f, const shape *g, work *
           for (int64_t j = 0; j < g->k[1]; j++) {
             if (!tap_in_phase(g, 0, a, i) || !tap_in_phase(g, 1, b, j)) continue;
             tap[t] = i * g->k[1] + j;
-            for (int64_t o = 0; o < g->og; o++)
-              p.off[o * taps + t] = tap_shift(g, 0, a, i) * e->in.pitch + tap_shift(g, 1, b, j);
-            t++;
+            p.off[t++] = tap_shift(g, 0, a, i) * e->in.pitch + tap_shift(g, 1, b, j);
           }
         tap += taps;
         e->passes[e->npasses] = p;
@@ -595,7 +383,7 @@ static int input_grad_run(mt_frame *f) {
   if (f->out[0]->numel == 0) return MT_OK;
   MT_TRY(read_backward(f, &g));
   plan_backward(&r, f, &g, &w);
-  MT_TRY(run_engine(&r.e));
+  MT_TRY(mt__conv_run(&r.e));
   finish(f->out[0], r.e.out, computed(f->out[0]));
   return MT_OK;
 }
@@ -606,7 +394,7 @@ typedef struct weights {
   const mt_conv_kernels *kernels;
   int size;
   const shape *g;
-  engine x, grad; /* only for their copies */
+  mt_conv_engine x, grad; /* only for their copies */
   int64_t *off;
   int64_t n, at_once, images; /* positions of an image; images at a time, and now */
   char *out;
@@ -617,22 +405,22 @@ static void plan_weights(weights *r, const mt_frame *f, const shape *g, work *w)
   static const int64_t one[2] = {1, 1}, none[2] = {0, 0};
   const mt_tensor *grad = f->args[0].u.t, *input = f->args[1].u.t;
   const int compute = computed(grad);
-  *r = (weights){.kernels = kernels_of(compute), .size = mt__esize(compute), .g = g};
-  r->x = (engine){.in = input_planes(g), .in_channels = g->c, .in_plane = g->in[0] * g->in[1],
+  *r = (weights){.kernels = mt__conv_kernels(compute), .size = mt__esize(compute), .g = g};
+  r->x = (mt_conv_engine){.in = input_planes(g), .in_channels = g->c, .in_plane = g->in[0] * g->in[1],
                   .in_size = {g->in[0], g->in[1]}};
   /* The gradient gets the input's pitch, and zeros where a row goes on. */
   const int64_t after[2] = {0, r->x.in.pitch - g->out[1]};
-  r->grad = (engine){.in = plan_planes(g->out, none, after, one, g->o), .in_channels = g->o,
+  r->grad = (mt_conv_engine){.in = mt__planes(g->out, none, after, one, 0, g->o), .in_channels = g->o,
                      .in_plane = g->out[0] * g->out[1], .in_size = {g->out[0], g->out[1]}};
   r->n = (g->out[0] - 1) * r->x.in.pitch + g->out[1];
-  engine *both[2] = {&r->x, &r->grad};
+  mt_conv_engine *both[2] = {&r->x, &r->grad};
   int64_t bytes = 0;
   for (int i = 0; i < 2; i++) {
     both[i]->kernels = r->kernels;
     both[i]->size = r->size;
     if (!both[i]->in.direct) bytes += both[i]->in.image * r->size;
   }
-  r->at_once = images_at_once(g->n, bytes);
+  r->at_once = mt__conv_images_at_once(g->n, bytes);
   for (int i = 0; i < 2; i++)
     both[i]->copies = take(w, both[i]->in.direct ? 0 : both[i]->in.image * r->at_once, r->size);
   const int64_t taps = g->k[0] * g->k[1];
@@ -648,8 +436,8 @@ static void plan_weights(weights *r, const mt_frame *f, const shape *g, work *w)
   /* Tasks: some rows and some taps of a group. */
   const int64_t k = g->cg * taps, wr = r->kernels->weight_rows, wt = r->kernels->weight_taps;
   const int64_t row_tiles = (g->og + wr - 1) / wr, tap_tiles = (k + wt - 1) / wt;
-  r->row_blocks = row_tiles < PIECES / 2 ? row_tiles : PIECES / 2;
-  r->tap_blocks = PIECES / (r->row_blocks * g->groups + 1) + 1;
+  r->row_blocks = row_tiles < MT_CONV_PIECES / 2 ? row_tiles : MT_CONV_PIECES / 2;
+  r->tap_blocks = MT_CONV_PIECES / (r->row_blocks * g->groups + 1) + 1;
   if (r->tap_blocks > tap_tiles) r->tap_blocks = tap_tiles;
   r->rows = r->row_blocks > 0 ? (g->og + r->row_blocks - 1) / r->row_blocks : 1;
   r->taps = r->tap_blocks > 0 ? (k + r->tap_blocks - 1) / r->tap_blocks : 1;
@@ -662,7 +450,7 @@ static void weights_task(void *ctx, int64_t task) {
   const int64_t tap = task % r->tap_blocks * r->taps, rest = task / r->tap_blocks;
   const int64_t row = rest % r->row_blocks * r->rows, group = rest / r->row_blocks;
   if (tap >= k || row >= g->og) return;
-  const planes *xp = &r->x.in, *gp = &r->grad.in;
+  const mt_planes *xp = &r->x.in, *gp = &r->grad.in;
   const char *x = xp->direct ? r->x.x + r->x.first * xp->image * r->size : r->x.copies;
   const char *grad = gp->direct ? r->grad.x + r->x.first * gp->image * r->size : r->grad.copies;
   mt_conv_weight c = {
@@ -671,7 +459,7 @@ static void weights_task(void *ctx, int64_t task) {
       .off = r->off + tap,
       .rows = g->og - row < r->rows ? g->og - row : r->rows,
       .k = k - tap < r->taps ? k - tap : r->taps,
-      .n = r->n, .images = r->images,
+      .n = r->n, .images = r->images, .near_taps = g->k[0] * g->k[1] > 1,
       .g_plane = gp->channel, .g_image = gp->image, .x_image = xp->image,
       .dw = r->out + ((group * g->og + row) * k + tap) * r->size, .dw_row = k};
   r->kernels->weight(&c);
@@ -682,9 +470,9 @@ static void weights_pad(void *ctx, int64_t begin, int64_t end) {
   const int64_t channels = r->g->c + r->g->o;
   for (int64_t i = begin; i < end; i++) {
     const int64_t image = i / channels, c = i % channels;
-    const engine *e = c < r->g->c ? &r->x : &r->grad;
+    const mt_conv_engine *e = c < r->g->c ? &r->x : &r->grad;
     const int64_t at = c < r->g->c ? c : c - r->g->c;
-    if (!e->in.direct) pad_channels(e, image, at, at + 1);
+    if (!e->in.direct) mt__conv_pad(e, image, image, at, at + 1);
   }
 }
 
@@ -726,7 +514,7 @@ static int weight_grad_run(mt_frame *f) {
     r.images = g.n - first < r.at_once ? g.n - first : r.at_once;
     r.x.first = r.grad.first = first;
     if (!r.x.in.direct || !r.grad.in.direct) {
-      const int64_t grain = LEAST / 4 / (r.x.in.channel + r.grad.in.channel + 1) + 1;
+      const int64_t grain = MT_CONV_LEAST / 4 / (r.x.in.channel + r.grad.in.channel + 1) + 1;
       MT_TRY(mt__parallel_range(r.images * (g.c + g.o), grain, weights_pad, &r));
     }
     MT_TRY(mt__parallel(tasks, weights_task, &r));

@@ -76,22 +76,38 @@ static int plain(state *s) {
 }
 static int recorded(state *s) { /* t[2]: the result of an op; t[3]: a view of it */
   MT_TRY(two(s));
-  MT_TRY(mt_mul(&s->t[2], s->t[0], mt__arg_f(2)));
+  MT_TRY(mt_mul(&s->t[2], mt__arg_t(s->t[0]), mt__arg_f(2)));
   return mt_select(&s->t[3], s->t[2], 0, 2);
 }
 
-static int run_add(state *s) { return mt_add(&s->out[0], s->t[0], mt__arg_t(s->t[1]), mt__arg_i(1)); }
-static int run_transpose(state *s) { return mt_transpose(&s->out[0], s->t[0], 0, 1); }
-static int run_add_in_place(state *s) { return mt_add_(s->t[0], mt__arg_t(s->t[1]), mt__arg_i(1)); }
-static int run_mul_recorded(state *s) { return mt_mul_(s->t[2], mt__arg_f(3)); }
-static int run_mul_view(state *s) { return mt_mul_(s->t[3], mt__arg_f(3)); }
-static int run_sum(state *s) { return mt_sum(&s->out[0], s->t[0], MT_INTS_OF(0), false, -1); }
+static int run_add(state *s) {
+  return mt_add(&s->out[0], mt__arg_t(s->t[0]), mt__arg_t(s->t[1]), mt__arg_i(1));
+}
+static int run_transpose(state *s) {
+  return mt_transpose(&s->out[0], s->t[0], 0, 1);
+}
+static int run_add_in_place(state *s) {
+  return mt_add_(s->t[0], mt__arg_t(s->t[1]), mt__arg_i(1));
+}
+static int run_mul_recorded(state *s) {
+  return mt_mul_(s->t[2], mt__arg_f(3));
+}
+static int run_mul_view(state *s) {
+  return mt_mul_(s->t[3], mt__arg_f(3));
+}
+static int run_sum(state *s) {
+  return mt_sum(&s->out[0], s->t[0], MT_INTS_OF(0), false, -1);
+}
 static int run_matmul(state *s) {
   MT_TRY(mt_transpose(&s->out[0], s->t[1], 0, 1));
   return mt_matmul(&s->out[1], s->t[0], s->out[0]);
 }
-static int run_softmax(state *s) { return mt_softmax(&s->out[0], s->t[0], 1, -1); }
-static int run_sort(state *s) { return mt_sort(&s->out[0], &s->out[1], s->t[0], 1, true, false); }
+static int run_softmax(state *s) {
+  return mt_softmax(&s->out[0], s->t[0], 1, -1);
+}
+static int run_sort(state *s) {
+  return mt_sort(&s->out[0], &s->out[1], s->t[0], 1, true, false);
+}
 static int run_out(state *s) {
   mt_arg a[] = {mt__arg_t(s->t[1]), mt__arg_t(s->t[1]), mt__arg_i(1)};
   const mt_op *op = mt_op_find("add");

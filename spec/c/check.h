@@ -9,7 +9,8 @@
 
 static int check_passed, check_failed;
 
-__attribute__((unused)) static bool check_that(bool ok, const char *file, int line, const char *what) {
+__attribute__((unused)) static bool check_that(bool ok, const char *file, int line,
+                                               const char *what) {
   if (ok) {
     check_passed++;
   } else if (check_failed++ < 40) {

@@ -158,7 +158,8 @@ def _(a):
 
 @spelled("full")  # numbers give the default float dtype here, PyTorch looks at them
 def _(a):
-    return torch.full(a["size"], a["fill_value"], dtype=a.get("dtype", torch.float32))
+    guess = torch.bool if isinstance(a["fill_value"], bool) else torch.float32
+    return torch.full(a["size"], a["fill_value"], dtype=a.get("dtype", guess))
 
 
 @spelled("range")  # like arange, whole numbers give int64 here

@@ -304,7 +304,12 @@ function M.tensor(torch, leaf, options)
   local dtype = dtype_of(torch, leaf, options)
   local layout = options.layout or leaf.layout
   local x
-  if layout == "expanded" and leaf.base then
+  if options.no_ties and leaf.layout == "expanded" and leaf.kind == "float" then
+    -- what shares memory has ties, and those are kinks for max: for derivatives they are moved apart
+    local apart = {}
+    for k, v in ipairs(leaf.data) do apart[k] = v + 0.011 * k end
+    x = to_list(torch, new_leaf(leaf.kind, leaf.sizes, apart), dtype)
+  elseif layout == "expanded" and leaf.base then
     x = to_list(torch, leaf.base, dtype):expand(leaf.sizes)
     if options.requires_grad and leaf.kind == "float" then x = x:clone() end
   else

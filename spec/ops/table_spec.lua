@@ -2,13 +2,16 @@
 -- op gets it all for its row.
 local D = require "spec.ops.driver"
 local core = require "moontorch.core"
+local exempt = require "spec.golden.exempt"
 
 describe("op table", function()
   it("has samples and a line of documentation for every op that Lua knows", function()
     local missing = {}
     for _, name in ipairs(core.op_list()) do
       local info = core.op_info(name)
-      if not info.hidden and (not info.samples or not info.doc) then missing[#missing + 1] = name end
+      if not info.hidden and not (info.doc and (info.samples or exempt[name])) then
+        missing[#missing + 1] = name
+      end
     end
     assert.equals("", table.concat(missing, " "))
   end)
