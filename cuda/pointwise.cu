@@ -138,8 +138,9 @@ int operands_of(const mt_frame *f, const mt_arg **operand) {
 #define BINARY(name, ...)      {#name, 2},
 #define TERNARY(name, ...)     {#name, 3},
 #define CHOICE(name, nin, ...) {#name, nin},
-#include "kernels/vocabulary_off.h"
 #include "ops/pointwise.def"
+
+#include "kernels/vocabulary_off.h"
   };
   int nin = 0, n = 0;
   for (const auto &r : rows)
@@ -204,8 +205,9 @@ const mtc_kernel table[] = {
 #define BINARY(name, ...)      {#name, MT_D_ALL, pointwise_op, true},
 #define TERNARY(name, ...)     {#name, MT_D_ALL, pointwise_op, true},
 #define CHOICE(name, nin, ...) {#name, MT_D_ALL, pointwise_op, true},
-#include "kernels/vocabulary_off.h"
 #include "ops/pointwise.def"
+
+#include "kernels/vocabulary_off.h"
     {"_pointwise_backward", MT_D_FLOAT, backward_op, true},
     {"where", MT_D_ALL, where_op, true},
     {"masked_fill", MT_D_ALL, masked_fill_op, true},

@@ -37,9 +37,11 @@ namespace {
   WRITE(name, cost, 0, da) WRITE(name, cost, 1, db)
 #define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                       \
   WRITE(name, cost, 0, da) WRITE(name, cost, 1, db) WRITE(name, cost, 2, dc)
-#include "kernels/vocabulary_off.h"
-#include "ops/pointwise.def"
 #include "pointwise_vocabulary.cuh"
+
+#include "ops/pointwise.def"
+
+#include "kernels/vocabulary_off.h"
 
 } // namespace
 

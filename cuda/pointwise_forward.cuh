@@ -41,9 +41,11 @@ namespace {
 #define BINARY(name, sig, dtypes, flags, cls, cost, value, ...) FUNCTOR(name, cls, cost, TWO, value)
 #define TERNARY(name, sig, dtypes, flags, cls, cost, value, ...)                                   \
   FUNCTOR(name, cls, cost, THREE, value)
-#include "kernels/vocabulary_off.h"
-#include "ops/pointwise.def"
 #include "pointwise_vocabulary.cuh"
+
+#include "ops/pointwise.def"
+
+#include "kernels/vocabulary_off.h"
 
 } // namespace
 

@@ -91,7 +91,7 @@ typedef struct job {
 
 typedef struct box {
   int ndim;
-  int64_t width[MT_MAX_DIMS], numel;
+  int64_t width[MT_MAX_DIMS], at[MT_MAX_DIMS], numel; /* at: in tiles */
   char *ptr[MT_ITER_OPS];
 } box;
 
@@ -100,6 +100,7 @@ typedef struct buffers {
   char raw[MT_TILE_BYTES] __attribute__((aligned(64)));
   char number[MT_ITER_OPS][MT_LANES * 8] __attribute__((aligned(64)));
   const char *number_of[MT_ITER_OPS]; /* what number[k] was filled from */
+  int64_t tile_of[MT_ITER_OPS];       /* which box tile[k] holds, see place_of; -1: none */
 } buffers;
 
 static int log_size(int dtype) { return __builtin_ctz((unsigned)mt__esize(dtype)); }
@@ -110,11 +111,12 @@ static void box_at(const job *j, int64_t index, box *b) {
   b->numel = 1;
   for (int k = 0; k < it->nops; k++) b->ptr[k] = it->ptr[k];
   for (int d = 0; d < it->ndim; d++) {
-    int64_t at = 0;
+    b->at[d] = 0;
     if (j->count[d] > 1) {
-      at = index % j->count[d] * j->tile[d];
+      b->at[d] = index % j->count[d];
       index /= j->count[d];
     }
+    int64_t at = b->at[d] * j->tile[d];
     int64_t left = it->size[d] - at;
     b->width[d] = left < j->tile[d] ? left : j->tile[d];
     b->numel *= b->width[d];
@@ -157,6 +159,15 @@ static void copy_box(const job *j, const box *b, int size, char *dst, const int6
     }
     if (d >= b->ndim) return;
   }
+}
+
+/* Where the box stands for operand k: the same for boxes that differ along broadcast dimensions
+ * only, so that a bias is staged once. */
+static int64_t place_of(const job *j, const box *b, int k) {
+  int64_t place = 0;
+  for (int d = b->ndim - 1; d >= 0; d--)
+    place = place * j->count[d] + (j->it.stride[k][d] ? b->at[d] : 0);
+  return place;
 }
 
 static void run_strides(const box *b, int64_t *strides) {
@@ -210,7 +221,8 @@ static void fill_number(const job *j, int k, const char *src, buffers *s) {
   s->number_of[k] = src;
   int want = j->m->want[k], size = mt__esize(want);
   char one[8];
-  mt__convert(one, want, 1, src, j->m->have[k], 1, 1);
+  if (j->m->have[k] == want) memcpy(one, src, (size_t)size);
+  else mt__convert(one, want, 1, src, j->m->have[k], 1, 1);
   switch (size) {
     case 1: memset(s->number[k], one[0], MT_LANES); break;
     case 2:
@@ -271,7 +283,9 @@ static void map_box(const job *j, const box *b, buffers *s) {
       advance[k] = stride[k][1] << size;
       rows = true;
     } else {
-      load(j, b, k, s->tile[k], s->raw);
+      int64_t place = place_of(j, b, k);
+      if (s->tile_of[k] != place) load(j, b, k, s->tile[k], s->raw);
+      s->tile_of[k] = place;
       in[k - 1] = s->tile[k];
     }
   }
@@ -309,6 +323,7 @@ static void map_tiles(void *ctx, int64_t begin, int64_t end) {
   const job *j = ctx;
   buffers s;
   memset(s.number_of, 0, sizeof s.number_of);
+  memset(s.tile_of, -1, sizeof s.tile_of);
   box b;
   for (int64_t i = begin; i < end; i++) {
     box_at(j, i, &b);

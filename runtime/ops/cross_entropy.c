@@ -475,7 +475,43 @@ static int cross_formula(mt_vjp *v) {
   return mt__f_mul(&v->gin[0], away, wide_k);
 }
 
+/* Derivative to weight of sum_i g_i w[t_i] u_i, or of sum(w u) / sum(w) for the mean, where u is
+ * the loss of each sample without weights. */
+static int weight_gradient(mt_tensor **out, mt_tensor *g, mt_tensor *u, mt_tensor *target,
+                           mt_tensor *weight, int64_t ignore, int reduction) {
+  MT_AUTO *w = NULL, *safe = NULL, *each = NULL, *valid = NULL, *known = NULL, *zeros = NULL;
+  MT_AUTO *flat = NULL, *labels = NULL;
+  MT_TRY(sample_weights(&w, &safe, target, weight, ignore, u));
+  if (reduction == MEAN) {
+    MT_AUTO *terms = NULL, *sum = NULL, *total = NULL, *mean = NULL, *away = NULL, *share = NULL;
+    MT_TRY(mt__f_mul(&terms, w, u));
+    MT_TRY(mt_sum(&sum, terms, MT_INTS_NONE, false, -1));
+    MT_TRY(mt_sum(&total, w, MT_INTS_NONE, false, -1));
+    MT_TRY(mt__f_div(&mean, sum, total));
+    MT_TRY(mt__f_sub(&away, u, mean));
+    MT_TRY(mt__f_div(&share, g, total));
+    MT_TRY(mt__f_mul(&each, away, share));
+  } else {
+    MT_TRY(mt__f_mul(&each, u, g));
+  }
+  MT_TRY(mt_ne(&valid, target, mt__arg_i(ignore)));
+  MT_TRY(mt__f_where(&known, valid, mt__arg_t(each), mt__arg_f(0)));
+  MT_TRY(mt_reshape(&flat, known, MT_INTS_OF(-1)));
+  MT_TRY(mt_reshape(&labels, safe, MT_INTS_OF(-1)));
+  MT_AUTO *cast = NULL;
+  MT_TRY(mt__f_cast(&cast, flat, weight->dtype));
+  MT_TRY(mt__zeros_like(&zeros, weight));
+  return mt_scatter_add(out, zeros, 0, labels, cast);
+}
+
 static int cross_vjp(mt_vjp *v) {
+  if (v->need[2]) {
+    MT_AUTO *u = NULL;
+    mt_tensor *target = v->args[1].u.t;
+    MT_TRY(mt__cross_entropy(&u, v->args[0].u.t, target, NULL, v->args[3].u.i, NONE));
+    MT_TRY(weight_gradient(&v->gin[2], v->g[0], u, target, v->args[2].u.t, v->args[3].u.i,
+                           (int)v->args[4].u.i));
+  }
   if (!v->need[0]) return MT_OK;
   if (mt_grad_enabled()) return cross_formula(v);
   mt_tensor *weight = v->args[2].kind == MT_TENSOR ? v->args[2].u.t : NULL;
@@ -519,8 +555,15 @@ static int cross_back_run(mt_frame *f) {
 
 /* nll_loss is linear in its input, so its gradient's derivative is nll_loss itself. */
 static int nll_vjp(mt_vjp *v) {
-  if (!v->need[0]) return MT_OK;
   mt_tensor *x = v->args[0].u.t;
+  if (v->need[2]) {
+    MT_AUTO *u = NULL;
+    mt_tensor *target = v->args[1].u.t;
+    MT_TRY(mt_nll_loss(&u, x, target, NULL, v->args[3].u.i, NONE));
+    MT_TRY(weight_gradient(&v->gin[2], v->g[0], u, target, v->args[2].u.t, v->args[3].u.i,
+                           (int)v->args[4].u.i));
+  }
+  if (!v->need[0]) return MT_OK;
   mt_tensor *weight = v->args[2].kind == MT_TENSOR ? v->args[2].u.t : NULL;
   return mt__nll_loss_backward(&v->gin[0], v->g[0], v->args[1].u.t, x->sizes[class_dim(x)], weight,
                                v->args[3].u.i, (int)v->args[4].u.i);
@@ -580,6 +623,14 @@ static int nll_back_run(mt_frame *f) {
 
 static int nll_back_vjp(mt_vjp *v) {
   mt_tensor *weight = v->args[3].kind == MT_TENSOR ? v->args[3].u.t : NULL;
+  if (v->need[2]) { /* sum(h r) is nll_loss of h times the gradient */
+    MT_AUTO *u = NULL;
+    mt_tensor *target = v->args[1].u.t;
+    MT_TRY(mt_nll_loss(&u, v->g[0], target, NULL, v->args[4].u.i, NONE));
+    MT_TRY(weight_gradient(&v->gin[2], v->args[0].u.t, u, target, weight, v->args[4].u.i,
+                           (int)v->args[5].u.i));
+  }
+  if (!v->need[0]) return MT_OK;
   return mt_nll_loss(&v->gin[0], v->g[0], v->args[1].u.t, weight, v->args[4].u.i,
                      (int)v->args[5].u.i);
 }
@@ -702,7 +753,7 @@ const mt_opdef mt__ops_cross_entropy[] = {
      .infer = forward_infer,
      .run = nll_run,
      .vjp = nll_vjp,
-     .saves = "input:target,weight",
+     .saves = "input:target,weight weight:input,target,weight",
      .dtypes = MT_D_FLOAT,
      .flags = MT_OP_FUNCTIONAL | MT_OP_CONTIGUOUS,
      .samples = "{f(3,4), idx(4,3)}, {f(3,4), idx(4,3), pos(4), {reduction=\"sum\"}}, "
@@ -714,7 +765,7 @@ const mt_opdef mt__ops_cross_entropy[] = {
      .infer = forward_infer,
      .run = cross_run,
      .vjp = cross_vjp,
-     .saves = "input:input,target,weight",
+     .saves = "input:input,target,weight weight:input,target,weight",
      .dtypes = MT_D_FLOAT,
      .flags = MT_OP_HIDDEN | MT_OP_CONTIGUOUS,
      .samples = "{f(3,4), idx(4,3), pos(4), -100, \"mean\"}",
@@ -733,7 +784,7 @@ const mt_opdef mt__ops_cross_entropy[] = {
      .infer = nll_back_infer,
      .run = nll_back_run,
      .vjp = nll_back_vjp,
-     .saves = "grad:target,weight",
+     .saves = "grad:target,weight weight:grad,target,weight",
      .dtypes = MT_D_FLOAT,
      .flags = MT_OP_HIDDEN | MT_OP_CONTIGUOUS,
      .samples = "{f(), idx(4,3), 4, pos(4), -100, \"mean\"}, "

@@ -18,6 +18,7 @@ for name in (os.getenv("MOONTORCH_CUDA_WITHOUT") or ""):gmatch("[^, ]+") do with
 local tolerance = {
   float64 = { 1e-9, 1e-11 }, float32 = { 3e-5, 3e-6 }, float16 = { 1e-2, 1e-2 }, bfloat16 = { 6e-2, 6e-2 },
 }
+local dtypes = { "float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool" }
 local is_float = { float16 = true, bfloat16 = true, float32 = true, float64 = true }
 
 -- The same arguments on the device; tensors that require grad become leaves of their own.
@@ -161,7 +162,7 @@ describe("op table on CUDA #cuda", function()
     if info.samples and not info.hidden and not unset[name] and not without[name] then
       local op = D.op(name)
       describe(name, function()
-        for _, dtype in ipairs { "float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool" } do
+        for _, dtype in ipairs(dtypes) do
           if op.dtypes[dtype] or (dtype == "float64" and next(op.dtypes) == nil) then
             it("gives the CPU's values in " .. dtype, function() check(op, dtype, false) end)
           end
