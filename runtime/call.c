@@ -485,6 +485,22 @@ static int call_primitive(const mt_op *op, int form, mt_arg *args, mt_tensor **o
   return status;
 }
 
+/* The generator that a composite may draw from, or NULL: a failure later on gives back what it
+ * drew. */
+static mt_generator *generator_of(const mt_op *op, const mt_arg *args) {
+  int device = MT_CPU;
+  mt_generator *given = NULL;
+  bool random = false;
+  for (int i = 0; i < op->nparams; i++) {
+    if (args[i].kind == MT_TENSOR) device = args[i].u.t->device;
+    if (op->params[i].type == MT_P_DEVICE && args[i].kind == MT_INT) device = (int)args[i].u.i;
+    if (op->params[i].type != MT_P_GENERATOR) continue;
+    random = true;
+    if (args[i].kind == MT_GENERATOR) given = args[i].u.gen;
+  }
+  return given ? given : random ? mt_default_generator(device) : NULL;
+}
+
 static int call_composite(const mt_op *op, mt_arg *args, mt_tensor **out) {
   mt_frame f = {.op = op, .args = args, .nout = op->nout, .compute = -1};
   int n = op->nout;
@@ -492,7 +508,11 @@ static int call_composite(const mt_op *op, mt_arg *args, mt_tensor **out) {
     f.list = out;
     MT_TRY(op->def.outputs(&n, op, args));
   }
+  uint64_t seed = 0, stream = 0;
+  mt_generator *gen = generator_of(op, args);
+  if (gen) mt_generator_state(gen, &seed, &stream);
   int status = op->def.composite(&f);
+  if (status != MT_OK && gen) mt_generator_set_state(gen, seed, stream);
   for (int k = 0; k < n; k++) {
     mt_tensor **slot = op->nout < 0 ? &out[k] : &f.out[k];
     if (status != MT_OK) {

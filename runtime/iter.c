@@ -100,7 +100,9 @@ typedef struct buffers {
   char raw[MT_TILE_BYTES] __attribute__((aligned(64)));
   char number[MT_ITER_OPS][MT_LANES * 8] __attribute__((aligned(64)));
   const char *number_of[MT_ITER_OPS]; /* what number[k] was filled from */
-  int64_t tile_of[MT_ITER_OPS];       /* which box tile[k] holds, see place_of; -1: none */
+  struct {
+    int64_t place, numel, width[2];
+  } tile_of[MT_ITER_OPS]; /* which box tile[k] holds, see place_of; place -1: none */
 } buffers;
 
 static int log_size(int dtype) { return __builtin_ctz((unsigned)mt__esize(dtype)); }
@@ -237,6 +239,19 @@ static void fill_number(const job *j, int k, const char *src, buffers *s) {
   }
 }
 
+static void stage(const job *j, const box *b, int k, buffers *s) {
+  int64_t place = place_of(j, b, k);
+  __auto_type was = &s->tile_of[k];
+  if (was->place == place && was->numel == b->numel && was->width[0] == b->width[0] &&
+      was->width[1] == b->width[1])
+    return;
+  load(j, b, k, s->tile[k], s->raw);
+  was->place = place;
+  was->numel = b->numel;
+  was->width[0] = b->width[0];
+  was->width[1] = b->width[1];
+}
+
 static void copy_one_box(const job *j, const box *b, buffers *s) {
   const mt_map *m = j->m;
   if (m->have[0] == m->have[1] && !m->stream) {
@@ -283,9 +298,7 @@ static void map_box(const job *j, const box *b, buffers *s) {
       advance[k] = stride[k][1] << size;
       rows = true;
     } else {
-      int64_t place = place_of(j, b, k);
-      if (s->tile_of[k] != place) load(j, b, k, s->tile[k], s->raw);
-      s->tile_of[k] = place;
+      stage(j, b, k, s);
       in[k - 1] = s->tile[k];
     }
   }

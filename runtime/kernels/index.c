@@ -57,6 +57,31 @@ static int64_t count_true(const uint8_t *p, int64_t n) {
   return total;
 }
 
+#define FLAGS(bits)                                                                                \
+  static void flags_##bits(uint8_t *restrict flag, const void *p, int64_t stride, int64_t n,       \
+                           bool real) {                                                            \
+    const uint##bits##_t *s = p, mask = (uint##bits##_t) ~0ull >> (real ? 1 : 0);                  \
+    if (stride == 1)                                                                               \
+      for (int64_t i = 0; i < n; i++) flag[i] = (s[i] & mask) != 0;                                \
+    else                                                                                           \
+      for (int64_t i = 0; i < n; i++) flag[i] = (s[i * stride] & mask) != 0;                       \
+  }
+FLAGS(8)
+FLAGS(16)
+FLAGS(32)
+FLAGS(64)
+
+#define REVERSE(bits)                                                                              \
+  static void reverse_##bits(void *dst, const void *src, int64_t n) {                              \
+    uint##bits##_t *restrict d = dst;                                                              \
+    const uint##bits##_t *s = (const uint##bits##_t *)src - (n - 1);                               \
+    for (int64_t i = 0; i < n; i++) d[i] = s[n - 1 - i];                                           \
+  }
+REVERSE(8)
+REVERSE(16)
+REVERSE(32)
+REVERSE(64)
+
 const mt_kern_index MT_KERN(index) = {
     .add_f32 = add_f32,
     .add_f64 = add_f64,
@@ -66,4 +91,6 @@ const mt_kern_index MT_KERN(index) = {
     .offsets = offsets,
     .ramp = ramp,
     .count_true = count_true,
+    .flags = {flags_8, flags_16, flags_32, flags_64},
+    .reverse = {reverse_8, reverse_16, reverse_32, reverse_64},
 };

@@ -21,6 +21,16 @@ typedef struct mt_kern_index {
   void (*ramp)(int64_t *off, int64_t n, int64_t first, int64_t step);
   /* how many bytes are not zero */
   int64_t (*count_true)(const uint8_t *p, int64_t n);
+  /* flag[i] = element i is not zero: a NaN is not, a negative zero is. By element size (1, 2, 4, 8
+   * at 0, 1, 2, 3); real: a floating dtype */
+  void (*flags[4])(uint8_t *flag, const void *p, int64_t stride, int64_t n, bool real);
+  /* dst[i] = src[-i], by element size */
+  void (*reverse[4])(void *dst, const void *src, int64_t n);
 } mt_kern_index;
+
+/* The place of an element size (1, 2, 4, 8) in a table of four. */
+static inline int mt__size_place(int esize) {
+  return esize >= 4 ? 2 + (esize == 8) : esize - 1;
+}
 
 #endif

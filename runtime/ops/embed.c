@@ -223,26 +223,9 @@ static int rows_vjp(mt_vjp *v) {
 
 enum { CHUNK = 65536 };
 
-/* flag[i] = element i is not zero (a NaN is not zero, a negative zero is). */
 static void flags_of(uint8_t *flag, const char *p, int dtype, int64_t stride, int64_t n) {
-  bool real = mt__is_float(dtype);
-  switch (mt__esize(dtype)) {
-  case 1:
-    for (int64_t i = 0; i < n; i++) flag[i] = p[i * stride] != 0;
-    break;
-  case 2:
-    for (int64_t i = 0; i < n; i++)
-      flag[i] = (((const uint16_t *)p)[i * stride] & (real ? 0x7fffu : 0xffffu)) != 0;
-    break;
-  case 4:
-    for (int64_t i = 0; i < n; i++)
-      flag[i] = (((const uint32_t *)p)[i * stride] & (real ? 0x7fffffffu : ~0u)) != 0;
-    break;
-  default:
-    for (int64_t i = 0; i < n; i++)
-      flag[i] = (((const uint64_t *)p)[i * stride] & (real ? ~0ull >> 1 : ~0ull)) != 0;
-    break;
-  }
+  mt__kern_index()->flags[mt__size_place(mt__esize(dtype))](flag, p, stride, n,
+                                                            mt__is_float(dtype));
 }
 
 typedef struct count_ctx {
@@ -312,6 +295,7 @@ static void nonzero_range(void *p, int64_t begin, int64_t end) {
   const mt_tensor *self = z->c->self;
   int n = self->ndim, last = n - 1, esize = mt__esize(self->dtype);
   int64_t *out = z->out + z->c->counts[begin / CHUNK] * n, at[MT_MAX_DIMS];
+  int64_t found[BLOCK];
   uint8_t flag[BLOCK];
   for (int64_t pos = begin; pos < end;) {
     int64_t rest = pos, off = 0;
@@ -324,10 +308,19 @@ static void nonzero_range(void *p, int64_t begin, int64_t end) {
     if (m > end - pos) m = end - pos;
     if (m > BLOCK) m = BLOCK;
     flags_of(flag, mt__ptr(self) + off * esize, self->dtype, self->strides[last], m);
-    for (int64_t i = 0; i < m; i++) {
-      if (!flag[i]) continue;
-      for (int d = 0; d < last; d++) *out++ = at[d] + 1;
-      *out++ = at[last] + i + 1;
+    int64_t count = 0;
+    for (int64_t i = 0; i < m; i++) { /* no branch: a mask is often random */
+      found[count] = at[last] + i + 1;
+      count += flag[i];
+    }
+    if (n == 1) {
+      memcpy(out, found, (size_t)count * sizeof *out);
+      out += count;
+    } else {
+      for (int64_t i = 0; i < count; i++) {
+        for (int d = 0; d < last; d++) *out++ = at[d] + 1;
+        *out++ = found[i];
+      }
     }
     pos += m;
   }

@@ -90,10 +90,14 @@ static void line(const lines *l, const int64_t *off, int64_t n, int64_t xs, int6
   const char *index = l->index + (l->off[1] + off[1]) * l->isize;
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t m = n - i < BLOCK ? n - i : BLOCK;
-    mt__load_positions(v, index + i * is * l->isize, l->itype, is, m);
+    const int64_t *positions = v;
+    if (l->itype == MT_INT64 && is == 1)
+      positions = (const int64_t *)index + i;
+    else
+      mt__load_positions(v, index + i * is * l->isize, l->itype, is, m);
     kern->ramp(xoff, m, i * xs, xs);
     kern->ramp(yoff, m, i * ys, ys);
-    kern->offsets(xoff, v, m, 0, l->xstep);
+    kern->offsets(xoff, positions, m, 0, l->xstep);
     if (l->gather)
       mt__copy_cells(y, yoff, x, xoff, m, l->esize);
     else if (l->add)

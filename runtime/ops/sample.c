@@ -14,16 +14,16 @@
  *
  * Number i (from 0) gets the 64 bits of its two words, the low ones of which are replaced by i
  * itself, as many as n - 1 needs; the order of these keys is the permutation. So any sort of plain
- * 64-bit keys gives the same bits. Here: keys go to at most 1,024 buckets by their top bits; a
- * bucket that is still large is divided once more, by the bits that follow; what is left, a few
- * keys, is sorted by insertion. */
+ * 64-bit keys gives the same bits. Here: keys go to buckets by their top bits, those of a large n
+ * then to smaller buckets by the bits that follow, until about FEW are left; those are ranked by
+ * comparing each with each, which takes no branch that a processor could guess wrong. */
 
-enum { TOP_BITS = 10, MORE_BITS = 9, FEW = 4 };
+enum { FEW = 8, ONE_STEP_BITS = 14, TOP_BITS = 10, MORE_BITS = 12 };
 
 /* Bits that divide n keys into buckets of about FEW. */
-static int bucket_bits(int64_t n, int most) {
+static int bucket_bits(int64_t n) {
   int bits = 0;
-  while (bits < most && n / FEW >> bits > 0) bits++;
+  while (n / FEW >> bits > 0) bits++;
   return bits;
 }
 
@@ -33,22 +33,13 @@ static int randperm_infer(mt_frame *f) {
   if (n < 0) return mt__op_fail(f, MT_ERR_VALUE, "n must be non-negative, got %lld", (long long)n);
   MT_TRY(mt__factory(f, MT_INT64, 1, &n));
   static const int64_t most[MT_NDTYPES] = {1,         255,  INT8_MAX, INT16_MAX, INT32_MAX,
-                                           INT64_MAX, 2048, 256,      1 << 24,   1ll << 53};
+                                           INT32_MAX, 2048, 256,      1 << 24,   INT32_MAX};
   int dtype = f->out[0]->dtype;
-  if (n > most[dtype] || n > INT32_MAX)
+  if (n > most[dtype])
     return mt__op_fail(f, MT_ERR_VALUE, "n is too large for result tensor type: %s",
                        mt_dtype_name(dtype));
   f->work_bytes = 2 * (size_t)n * sizeof(uint64_t) + 64;
   return MT_OK;
-}
-
-static void sort_few(uint64_t *e, int64_t n) {
-  for (int64_t i = 1; i < n; i++) {
-    uint64_t k = e[i];
-    int64_t at = i;
-    for (; at > 0 && e[at - 1] > k; at--) e[at] = e[at - 1];
-    e[at] = k;
-  }
 }
 
 /* By `bits` bits below the top `skip`; end[b] is where bucket b ends. */
@@ -68,11 +59,21 @@ static void divide(uint64_t *to, const uint64_t *from, int64_t n, int skip, int 
 
 typedef struct perm {
   uint64_t *keys, *other; /* n each */
-  uint32_t end[1 << TOP_BITS];
+  uint32_t end[1 << ONE_STEP_BITS];
   int top;
   uint64_t mask; /* the bits that hold the number */
   const mt_tensor *out;
 } perm;
+
+/* to[rank] = number, from 1, of each key. */
+static void rank_few(int64_t *to, const uint64_t *e, int64_t n, uint64_t mask) {
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t k = e[i];
+    int64_t rank = 0;
+    for (int64_t j = 0; j < n; j++) rank += e[j] < k;
+    to[rank] = (int64_t)(k & mask) + 1;
+  }
+}
 
 /* Sorts the buckets begin..end-1, which lie in p->keys, and writes their numbers. */
 static void sort_buckets(void *ctx, int64_t begin, int64_t end) {
@@ -81,42 +82,48 @@ static void sort_buckets(void *ctx, int64_t begin, int64_t end) {
   int esize = mt__esize(p->out->dtype);
   for (int64_t b = begin; b < end; b++) {
     int64_t first = b ? p->end[b - 1] : 0, n = p->end[b] - first;
-    uint64_t *e = p->keys + first;
-    int bits = n > 4 * FEW ? bucket_bits(n, MORE_BITS) : 0;
+    char *out = mt__ptr(p->out) + first * esize;
+    bool direct = p->out->dtype == MT_INT64;
+    uint64_t *keys = p->keys + first, *other = p->other + first;
+    int64_t *numbers;
+    int bits = n > 8 * FEW ? bucket_bits(n) : 0;
+    if (bits > MORE_BITS) bits = MORE_BITS;
     if (bits) {
-      divide(p->other + first, e, n, p->top, bits, inner);
-      e = p->other + first;
-      for (int64_t i = 0, at = 0; i < 1ll << bits; at = inner[i++]) sort_few(e + at, inner[i] - at);
+      divide(other, keys, n, p->top, bits, inner);
+      numbers = direct ? (int64_t *)out : (int64_t *)keys;
+      for (int64_t i = 0, at = 0; i < 1ll << bits; at = inner[i++])
+        rank_few(numbers + at, other + at, inner[i] - at, p->mask);
     } else {
-      sort_few(e, n);
+      numbers = direct ? (int64_t *)out : (int64_t *)other;
+      rank_few(numbers, keys, n, p->mask);
     }
-    for (int64_t i = 0; i < n; i++) e[i] = (e[i] & p->mask) + 1;
-    mt__convert(mt__ptr(p->out) + first * esize, p->out->dtype, 1, (const char *)e, MT_INT64, 1, n);
+    if (!direct) mt__convert(out, p->out->dtype, 1, (const char *)numbers, MT_INT64, 1, n);
   }
 }
 
 static int randperm_run(mt_frame *f) {
   int64_t n = f->args[0].u.i;
   uint32_t w[MT_DRAW_WORDS] __attribute__((aligned(64)));
-  perm p = {.keys = f->work,
-            .other = (uint64_t *)f->work + n,
-            .top = bucket_bits(n, TOP_BITS),
-            .out = f->out[0]};
+  perm p;
   if (n == 0) return MT_OK;
+  p.keys = f->work;
+  p.other = p.keys + n;
+  p.top = bucket_bits(n) > ONE_STEP_BITS ? TOP_BITS : bucket_bits(n);
+  p.mask = 0;
+  p.out = f->out[0];
   while (p.mask < (uint64_t)n - 1) p.mask = p.mask << 1 | 1;
+  uint64_t *first = p.top ? p.other : p.keys;
   for (int64_t i = 0; i < n; i += MT_DRAW) {
     int64_t m = n - i < MT_DRAW ? n - i : MT_DRAW;
     mt__draw_words(w, f->seed, f->stream, i, m, 2);
     for (int64_t k = 0; k < m; k++)
-      p.other[i + k] = (((uint64_t)w[2 * k] << 32 | w[2 * k + 1]) & ~p.mask) | (uint64_t)(i + k);
+      first[i + k] = (((uint64_t)w[2 * k] << 32 | w[2 * k + 1]) & ~p.mask) | (uint64_t)(i + k);
   }
-  if (p.top == 0) {
-    memcpy(p.keys, p.other, (size_t)n * sizeof *p.keys);
-    p.end[0] = (uint32_t)n;
-  } else {
+  if (p.top)
     divide(p.keys, p.other, n, 0, p.top, p.end);
-  }
-  return mt__parallel_range(1ll << p.top, 16, sort_buckets, &p);
+  else
+    p.end[0] = (uint32_t)n;
+  return mt__parallel_range(1ll << p.top, n >> p.top > 64 ? 16 : 2048, sort_buckets, &p);
 }
 
 /* ---- multinomial ----

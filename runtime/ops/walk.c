@@ -38,6 +38,10 @@ void mt__copy_row(char *dst, int64_t ds, const char *src, int64_t ss, int64_t n,
     memcpy(dst, src, (size_t)(n * esize));
     return;
   }
+  if (ds == 1 && ss == -1) {
+    mt__kern_index()->reverse[mt__size_place(esize)](dst, src, n);
+    return;
+  }
   switch (esize) {
   case 1:
     COPY_LOOP(uint8_t);
