@@ -61,13 +61,13 @@ end
 
 do
   local torch = require "moontorch"
-  local about = torch.__about and torch.__about() or {}
+  local core = require "moontorch.core"
   local cores = 0
   for l in io.lines("/proc/cpuinfo") do
     if l:find("^processor") then cores = cores + 1 end
   end
-  print(M.json { { "meta", "moontorch bench 1" }, { "version", torch.version or "?" },
-    { "isa", about.isa or "?" }, { "blas", about.blas or "?" }, { "lua", jit.version },
+  print(M.json { { "meta", "moontorch bench 1" }, { "version", torch.version },
+    { "isa", core.isa() }, { "blas", core.blas() }, { "lua", jit.version },
     { "cpu", first_line("/proc/cpuinfo", "^model name%s*:%s*(.*)$") }, { "cores", cores },
     { "kernel", first_line("/proc/version", "version (%S+)") },
     { "loadavg", tonumber(first_line("/proc/loadavg", "^(%S+)")) or 0 },

@@ -121,14 +121,17 @@ bool mtb_number(lua_State *L, const mtb_state *st, int idx, mt_arg *a) {
       *a = mt__arg_f(d);
     return true;
   }
-  case LUA_TBOOLEAN: *a = mt__arg_b(lua_toboolean(L, idx)); return true;
+  case LUA_TBOOLEAN:
+    *a = mt__arg_b(lua_toboolean(L, idx));
+    return true;
   case MTB_LUA_TCDATA: {
     int64_t v;
     if (!mtb_cdata_int64(L, st, idx, &v)) return false;
     *a = mt__arg_i(v);
     return true;
   }
-  default: return false;
+  default:
+    return false;
   }
 }
 
@@ -198,13 +201,20 @@ static inline bool read_tensor(lua_State *L, mtb_call *c, const mt_param *q, int
 
 static const char *list_wish(const mt_param *q) {
   switch (q->type) {
-  case MT_P_DIMS: return "a dimension or a list of them";
-  case MT_P_SIZE: return "a list of sizes";
-  case MT_P_INT2: return "a whole number or a list of two";
-  case MT_P_INT3: return "a whole number or a list of three";
-  case MT_P_FLOATS: return "a list of numbers";
-  case MT_P_TENSORS: return "a list of tensors";
-  default: return "a list of whole numbers";
+  case MT_P_DIMS:
+    return "a dimension or a list of them";
+  case MT_P_SIZE:
+    return "a list of sizes";
+  case MT_P_INT2:
+    return "a whole number or a list of two";
+  case MT_P_INT3:
+    return "a whole number or a list of three";
+  case MT_P_FLOATS:
+    return "a list of numbers";
+  case MT_P_TENSORS:
+    return "a list of tensors";
+  default:
+    return "a list of whole numbers";
   }
 }
 
@@ -220,8 +230,10 @@ static bool is_list_type(const mt_param *q) {
   case MT_P_FLOATS:
   case MT_P_INT2:
   case MT_P_INT3:
-  case MT_P_TENSORS: return true;
-  default: return false;
+  case MT_P_TENSORS:
+    return true;
+  default:
+    return false;
   }
 }
 
@@ -376,7 +388,8 @@ static bool read_dtype(lua_State *L, mtb_call *c, const mt_param *q, int idx, mt
 
 static bool read_device(lua_State *L, mtb_call *c, const mt_param *q, int idx, mt_arg *a) {
   int device;
-  if (lua_type(L, idx) != LUA_TSTRING) return mismatch(L, c, q, idx, "a device, such as 'cpu' or 'cuda:0'");
+  if (lua_type(L, idx) != LUA_TSTRING)
+    return mismatch(L, c, q, idx, "a device, such as 'cpu' or 'cuda:0'");
   if (mt_device_parse(&device, lua_tostring(L, idx)) != MT_OK)
     return bad_value(c, "%s: %s", q->name, mt_last_error());
   *a = mt__arg_i(device);
@@ -422,9 +435,12 @@ static bool read_value(lua_State *L, mtb_call *c, int p, int idx) {
     a->kind = MT_STRING;
     a->u.s = lua_tostring(L, idx);
     return true;
-  case MT_P_CHOICE: return read_choice(L, c, q, idx, a);
-  case MT_P_DTYPE: return read_dtype(L, c, q, idx, a);
-  case MT_P_DEVICE: return read_device(L, c, q, idx, a);
+  case MT_P_CHOICE:
+    return read_choice(L, c, q, idx, a);
+  case MT_P_DTYPE:
+    return read_dtype(L, c, q, idx, a);
+  case MT_P_DEVICE:
+    return read_device(L, c, q, idx, a);
   case MT_P_GENERATOR: {
     mtb_box *b = mtb_to_box(L, idx, &mtb_tag_generator);
     if (!b) return mismatch(L, c, q, idx, "a generator");
@@ -432,7 +448,8 @@ static bool read_value(lua_State *L, mtb_call *c, int p, int idx) {
     a->u.gen = b->u.gen;
     return true;
   }
-  default: return read_list(L, c, p, idx);
+  default:
+    return read_list(L, c, p, idx);
   }
 }
 
@@ -472,8 +489,10 @@ int mtb_classify(lua_State *L, int idx) {
   bool names = false, numbers = false;
   idx = mtb_absindex(L, idx);
   for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
-    if (lua_type(L, -2) == LUA_TSTRING) names = true;
-    else numbers = true;
+    if (lua_type(L, -2) == LUA_TSTRING)
+      names = true;
+    else
+      numbers = true;
   }
   return names ? numbers ? MTB_MIXED : MTB_KEYWORDS : numbers ? MTB_LIST : MTB_EMPTY;
 }
@@ -497,7 +516,8 @@ static bool unknown_keyword(mtb_call *c, const char *key) {
     mtb_near_try(&near, name);
   }
   if (near.best)
-    return bad_value(c, "unknown keyword '%.40s', did you mean '%s'? (known: %s)", key, near.best, known);
+    return bad_value(c, "unknown keyword '%.40s', did you mean '%s'? (known: %s)", key, near.best,
+                     known);
   return bad_value(c, "unknown keyword '%.40s' (known: %s)", key, known);
 }
 
@@ -561,7 +581,8 @@ static bool too_many(mtb_call *c, int got) {
 
 static bool missing(mtb_call *c, const mt_param *q, int top) {
   if (q == c->op->params && q->type == MT_P_TENSOR && top == 0)
-    return fail(c, "missing argument %s: a method is called with a colon, x:%s(...)", q->name, c->name);
+    return fail(c, "missing argument %s: a method is called with a colon, x:%s(...)", q->name,
+                c->name);
   return fail(c, "missing argument %s", q->name);
 }
 

@@ -37,8 +37,10 @@ static void walk(lua_State *L, mtb_guard *g, bool create_graph) {
     if (status != MT_OK) failed(L, st, b, status);
     tries = 0;
     if (request == MT_WANT_NOTHING) return;
-    if (request == MT_WANT_HOOK) mtb_run_hook(L, st, b, g, create_graph);
-    else mtb_run_function(L, st, b, g, create_graph);
+    if (request == MT_WANT_HOOK)
+      mtb_run_hook(L, st, b, g, create_graph);
+    else
+      mtb_run_function(L, st, b, g, create_graph);
   }
 }
 
@@ -66,8 +68,10 @@ static void read_list(lua_State *L, mtb_state *st, list *l, bool gaps) {
   l->t = mtb_arena_get(st, (size_t)l->n * sizeof *l->t + 1);
   if (!l->t) mtb_error(L, "%s: out of memory", l->what);
   for (int i = 0; i < l->n; i++) {
-    if (l->single) lua_pushvalue(L, l->idx);
-    else lua_rawgeti(L, l->idx, i + 1);
+    if (l->single)
+      lua_pushvalue(L, l->idx);
+    else
+      lua_rawgeti(L, l->idx, i + 1);
     l->t[i] = gaps && !lua_toboolean(L, -1) ? NULL : mtb_check_tensor(L, -1, l->what);
     lua_pop(L, 1);
   }
@@ -85,9 +89,9 @@ static void begin_walk(lua_State *L, mtb_guard *g, list *roots, list *grads, lis
     read_list(L, st, inputs, false);
     if (grads->n >= 0 && grads->n != roots->n)
       mtb_error(L, "%s: got %d gradients for %d outputs", grads->what, grads->n, roots->n);
-    status = mt_backward_begin(&b, roots->n, roots->t, grads->n < 0 ? NULL : grads->t,
-                               inputs->n < 0 ? 0 : inputs->n, inputs->n < 0 ? NULL : inputs->t,
-                               flags);
+    status =
+        mt_backward_begin(&b, roots->n, roots->t, grads->n < 0 ? NULL : grads->t,
+                          inputs->n < 0 ? 0 : inputs->n, inputs->n < 0 ? NULL : inputs->t, flags);
   } while (mtb_may_retry(L, st, status, &tries));
   if (status != MT_OK) mtb_raise(L, status);
   g->p = b;
@@ -122,8 +126,10 @@ static void accumulate(lua_State *L, mtb_state *st, mt_tensor *t, mt_tensor *g, 
 static void push_argument(lua_State *L, int i, int last, const char *who, const char *name) {
   bool given = i <= last && !lua_isnil(L, i), named = mtb_option(L, last + 1, name);
   if (given && named) mtb_error(L, "%s: %s is given twice", who, name);
-  if (given) lua_pushvalue(L, i);
-  else if (!named) lua_pushnil(L);
+  if (given)
+    lua_pushvalue(L, i);
+  else if (!named)
+    lua_pushnil(L);
 }
 
 static bool flag_argument(lua_State *L, int i, int last, const char *who, const char *name,
@@ -143,8 +149,10 @@ static bool flag_argument(lua_State *L, int i, int last, const char *who, const 
  * before it. */
 static int split_options(lua_State *L, int most, const char *who, const char *const *names) {
   int last = lua_gettop(L);
-  if (last > 1 && lua_istable(L, last) && mtb_classify(L, last) != MTB_LIST) last--;
-  else lua_pushnil(L);
+  if (last > 1 && lua_istable(L, last) && mtb_classify(L, last) != MTB_LIST)
+    last--;
+  else
+    lua_pushnil(L);
   if (last > most) mtb_error(L, "%s: takes at most %d arguments, got %d", who, most, last);
   mtb_check_options(L, last + 1, who, names);
   return last;
@@ -162,7 +170,8 @@ static int backward(lua_State *L) {
   push_argument(L, 2, last, who, "gradient");
   push_argument(L, 5, last, who, "inputs");
   int top = lua_gettop(L);
-  list roots = {.what = "backward", .idx = 1}, grads = {.what = "backward: gradient", .idx = top - 1},
+  list roots = {.what = "backward", .idx = 1},
+       grads = {.what = "backward: gradient", .idx = top - 1},
        inputs = {.what = "backward: inputs", .idx = top};
   if (lua_istable(L, top) && lua_objlen(L, top) == 0)
     mtb_error(L, "backward: inputs must not be empty");
@@ -173,8 +182,10 @@ static int backward(lua_State *L) {
   if (inputs.n < 0) return 0;
   mtb_handle *h = mtb_new_handle(L, st);
   for (int i = 0; i < inputs.n; i++) {
-    if (inputs.single) lua_pushvalue(L, top);
-    else lua_rawgeti(L, top, i + 1);
+    if (inputs.single)
+      lua_pushvalue(L, top);
+    else
+      lua_rawgeti(L, top, i + 1);
     mt_tensor *t = mtb_check_tensor(L, -1, inputs.what);
     MTB_CHECK(L, mt_backward_result(&h->t, g.p, i));
     if (h->t) {

@@ -38,10 +38,10 @@ typedef struct mtb_state mtb_state;
 
 typedef struct mtb_handle {
   const char *tag;
-  mt_tensor *t;      /* owned; NULL: not filled yet, or closed */
-  mtb_scope *scope;  /* the scope that will close it, or NULL */
-  uint32_t slot;     /* its place there */
-  uint32_t closed;   /* why t is NULL: 0 not filled, 1 released, n + 2 by the scope of site n */
+  mt_tensor *t;     /* owned; NULL: not filled yet, or closed */
+  mtb_scope *scope; /* the scope that will close it, or NULL */
+  uint32_t slot;    /* its place there */
+  uint32_t closed;  /* why t is NULL: 0 not filled, 1 released, n + 2 by the scope of site n */
 } mtb_handle;
 
 typedef struct mtb_box {
@@ -77,37 +77,36 @@ enum mtb_place {
   MTB_META_WRITER,
   MTB_META_MAPPED,
   MTB_META_WEAK,
-  MTB_METHODS,       /* name -> function */
-  MTB_PROPERTIES,    /* name -> number of the property */
+  MTB_METHODS,    /* name -> function */
+  MTB_PROPERTIES, /* name -> number of the property */
   MTB_PRINTER,
-  MTB_MODULE,        /* moontorch.core */
-  MTB_MODULE_CALL,   /* set of functions */
+  MTB_MODULE,      /* moontorch.core */
+  MTB_MODULE_CALL, /* set of functions */
   MTB_MODULE_PATH,
-  MTB_ROOTS,         /* list of source prefixes of the library */
-  MTB_TOKENS,        /* id -> what the runtime calls back */
-  MTB_SITES,         /* list of "file:line", and back */
-  MTB_CDATA_KIND,    /* FFI helpers, see cdata.c */
+  MTB_ROOTS,      /* list of source prefixes of the library */
+  MTB_TOKENS,     /* id -> what the runtime calls back */
+  MTB_SITES,      /* list of "file:line", and back */
+  MTB_CDATA_KIND, /* FFI helpers, see cdata.c */
   MTB_CDATA_INT64,
   MTB_CDATA_POINTER,
-  MTB_DTYPE_0,       /* + dtype: the dtype objects */
+  MTB_DTYPE_0, /* + dtype: the dtype objects */
   MTB_NPLACES = MTB_DTYPE_0 + MT_NDTYPES
 };
 
 struct mtb_state {
   mtb_arena arena;
-  mtb_scope *scope;      /* the innermost one */
-  int ref[MTB_NPLACES];  /* registry references */
-  bool unwinds;          /* lua_error runs the cleanups of C frames */
-  bool anomaly;          /* ops note the line that made them */
-  bool collecting;
+  mtb_scope *scope;     /* the innermost one */
+  int ref[MTB_NPLACES]; /* registry references */
+  bool unwinds;         /* lua_error runs the cleanups of C frames */
+  bool anomaly;         /* ops note the line that made them */
   /* memory.c */
-  int64_t made;          /* bytes made since the debt was last looked at */
-  int64_t look_at;       /* ... when it is due again */
-  int64_t base;          /* bytes alive after the last collection */
+  int64_t made;    /* bytes made since the debt was last looked at */
+  int64_t look_at; /* ... when it is due again */
+  int64_t base;    /* bytes alive after the last collection */
   int64_t budget;
-  int64_t last_token;    /* ids of tokens are not used again */
+  int64_t last_token; /* ids of tokens are not used again */
   int backward_depth;
-  char text[2048];       /* the message of a failed reading of arguments */
+  char text[2048]; /* the message of a failed reading of arguments */
 };
 
 mtb_state *mtb_state_of(lua_State *L);
@@ -166,24 +165,24 @@ void mtb_where(lua_State *L, char *buf, size_t size);
 uint32_t mtb_site(lua_State *L, mtb_state *st);
 /* Pushes "file:line" of a site. */
 void mtb_push_site(lua_State *L, const mtb_state *st, int64_t site);
-/* What a value is, for "..., got %s"; never allocates Lua memory. */
+/* What a value is, for "..., got %s"; for messages only: it may allocate. */
 const char *mtb_describe(lua_State *L, int idx, char *buf, size_t size);
 /* A status of memory: collects, gives back what the allocator keeps, true the first time. */
 bool mtb_may_retry(lua_State *L, mtb_state *st, int status, int *tries);
 
-#define MTB_CHECK(L, call)                                                                     \
-  do {                                                                                         \
-    int mtb_status = (call);                                                                   \
-    if (__builtin_expect(mtb_status != MT_OK, 0)) mtb_raise(L, mtb_status);                    \
+#define MTB_CHECK(L, call)                                                                         \
+  do {                                                                                             \
+    int mtb_status = (call);                                                                       \
+    if (__builtin_expect(mtb_status != MT_OK, 0)) mtb_raise(L, mtb_status);                        \
   } while (0)
 
 /* Repeats a call of the runtime once after a failure for want of memory. */
-#define MTB_CHECK_MEMORY(L, st, call)                                                          \
-  do {                                                                                         \
-    int mtb_tries = 0, mtb_status;                                                             \
-    do mtb_status = (call);                                                                    \
-    while (mtb_may_retry(L, st, mtb_status, &mtb_tries));                                      \
-    if (mtb_status != MT_OK) mtb_raise(L, mtb_status);                                         \
+#define MTB_CHECK_MEMORY(L, st, call)                                                              \
+  do {                                                                                             \
+    int mtb_tries = 0, mtb_status;                                                                 \
+    do mtb_status = (call);                                                                        \
+    while (mtb_may_retry(L, st, mtb_status, &mtb_tries));                                          \
+    if (mtb_status != MT_OK) mtb_raise(L, mtb_status);                                             \
   } while (0)
 
 /* ---- tensor.c: handles ---- */
@@ -364,7 +363,7 @@ static inline void mtb_guard_leave(mtb_guard *g) {
   g->undo = NULL;
   undo(g);
 }
-#define MTB_GUARD __attribute__((cleanup(mtb_guard_leave))) mtb_guard
+#define MTB_GUARD __attribute__((cleanup(mtb_guard_leave), unused)) mtb_guard
 
 /* lua_call that leaves g when the call raises, on Luas too whose errors jump over C frames. */
 void mtb_call_guarded(lua_State *L, mtb_guard *g, int nargs, int nresults);
@@ -384,7 +383,6 @@ void mtb_drop_tokens(lua_State *L, mtb_state *st);
 void mtb_push_node(lua_State *L, mtb_state *st, mt_node *n);
 /* Answer what a backward asks for; g is the guard of the walk. */
 void mtb_run_hook(lua_State *L, mtb_state *st, mt_backward *b, mtb_guard *g, bool create_graph);
-void mtb_run_function(lua_State *L, mtb_state *st, mt_backward *b, mtb_guard *g,
-                      bool create_graph);
+void mtb_run_function(lua_State *L, mtb_state *st, mt_backward *b, mtb_guard *g, bool create_graph);
 
 #endif

@@ -17,7 +17,9 @@ void mtb_call_guarded(lua_State *L, mtb_guard *g, int nargs, int nresults) {
   }
 }
 
-static void note(mtb_guard *g) { *(bool *)g->p = true; }
+static void note(mtb_guard *g) {
+  *(bool *)g->p = true;
+}
 
 static int raise_in_frame(lua_State *L) {
   MTB_GUARD g = {.undo = note, .p = lua_touserdata(L, 1)};
@@ -47,7 +49,9 @@ void mtb_check_callable(lua_State *L, int idx, const char *who) {
             mtb_describe(L, idx, got, sizeof got));
 }
 
-void mtb_restore_grad(mtb_guard *g) { mt_set_grad_enabled(g->i != 0); }
+void mtb_restore_grad(mtb_guard *g) {
+  mt_set_grad_enabled(g->i != 0);
+}
 
 static void restore(mtb_guard *g) {
   mt_set_grad_enabled((g->i & 1) != 0);
@@ -73,7 +77,9 @@ static int enable_grad(lua_State *L) {
   return run(L, 1, "enable_grad", true, mt_inference_enabled());
 }
 
-static int inference_mode(lua_State *L) { return run(L, 1, "inference_mode", false, true); }
+static int inference_mode(lua_State *L) {
+  return run(L, 1, "inference_mode", false, true);
+}
 
 /* set_grad_enabled(on): the plain switch; set_grad_enabled(on, fn, ...): for the time of fn */
 static int set_grad_enabled(lua_State *L) {

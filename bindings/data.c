@@ -96,9 +96,9 @@ static void scan(lua_State *L, reader *r, int depth) {
   char path[200];
   int64_t n = table_length(L, r, depth, idx);
   if (n != r->sizes[depth])
-    mtb_error(L, "%s: the lists do not all have the same length: %s has %lld entries, expected %lld",
-              r->who, path_text(r, depth, path, sizeof path), (long long)n,
-              (long long)r->sizes[depth]);
+    mtb_error(
+        L, "%s: the lists do not all have the same length: %s has %lld entries, expected %lld",
+        r->who, path_text(r, depth, path, sizeof path), (long long)n, (long long)r->sizes[depth]);
   luaL_checkstack(L, 6, NULL);
   for (int64_t i = 1; i <= n; i++) {
     r->at[depth] = i;
@@ -135,7 +135,8 @@ static void store(lua_State *L, reader *r, int depth, const mt_arg *a) {
       if (depth)
         mtb_error(L, "%s: %s = %.17g does not fit into dtype %s", r->who,
                   path_text(r, depth, path, sizeof path), mt__num(a), mt_dtype_name(r->dtype));
-      mtb_error(L, "%s: %.17g does not fit into dtype %s", r->who, mt__num(a), mt_dtype_name(r->dtype));
+      mtb_error(L, "%s: %.17g does not fit into dtype %s", r->who, mt__num(a),
+                mt_dtype_name(r->dtype));
     }
   }
   mt__store_scalar(r->p, r->dtype, a);
@@ -262,9 +263,12 @@ static int as_tensor(lua_State *L) {
 /* ---- tensors to Lua ---- */
 
 static void push_element(lua_State *L, const mtb_state *st, const char *p, int dtype) {
-  if (mt__is_float(dtype)) lua_pushnumber(L, (lua_Number)mt__load_f64(p, dtype));
-  else if (dtype == MT_BOOL) lua_pushboolean(L, *p != 0);
-  else mtb_push_int64(L, st, mt__load_i64(p, dtype));
+  if (mt__is_float(dtype))
+    lua_pushnumber(L, (lua_Number)mt__load_f64(p, dtype));
+  else if (dtype == MT_BOOL)
+    lua_pushboolean(L, *p != 0);
+  else
+    mtb_push_int64(L, st, mt__load_i64(p, dtype));
 }
 
 static int item(lua_State *L) {
@@ -275,9 +279,12 @@ static int item(lua_State *L) {
   double f;
   int status = mt_item(t, &is_float, &i, &f);
   if (__builtin_expect(status != MT_OK, 0)) mtb_raise(L, status);
-  if (is_float) lua_pushnumber(L, (lua_Number)f);
-  else if (t->dtype == MT_BOOL) lua_pushboolean(L, i != 0);
-  else mtb_push_int64(L, st, i);
+  if (is_float)
+    lua_pushnumber(L, (lua_Number)f);
+  else if (t->dtype == MT_BOOL)
+    lua_pushboolean(L, i != 0);
+  else
+    mtb_push_int64(L, st, i);
   return 1;
 }
 
@@ -286,8 +293,10 @@ static void push_list(lua_State *L, const mtb_state *st, const mt_tensor *t, int
   luaL_checkstack(L, 4, NULL);
   lua_createtable(L, n < 1 << 26 ? (int)n : 0, 0);
   for (int64_t i = 0; i < n; i++, p += step) {
-    if (d + 1 < t->ndim) push_list(L, st, t, d + 1, p);
-    else push_element(L, st, p, t->dtype);
+    if (d + 1 < t->ndim)
+      push_list(L, st, t, d + 1, p);
+    else
+      push_element(L, st, p, t->dtype);
     lua_rawseti(L, -2, (int)i + 1);
   }
 }
@@ -309,8 +318,10 @@ static int tolist(lua_State *L) {
   mtb_state *st = mtb_up(L);
   lua_settop(L, 1);
   mt_tensor *t = to_host(L, st, 1, "tolist");
-  if (t->ndim == 0) push_element(L, st, mt_data(t), t->dtype);
-  else push_list(L, st, t, 0, t->numel ? mt_data(t) : NULL);
+  if (t->ndim == 0)
+    push_element(L, st, mt_data(t), t->dtype);
+  else
+    push_list(L, st, t, 0, t->numel ? mt_data(t) : NULL);
   return 1;
 }
 
@@ -344,7 +355,9 @@ static int from_bytes(lua_State *L) {
               (unsigned long long)want, (unsigned long long)len);
   if (dtype == MT_BOOL)
     for (size_t i = 0; i < len; i++)
-      if (bytes[i] & ~1) mtb_error(L, "from_bytes: a bool is 0 or 1, byte %llu is neither", (unsigned long long)i + 1);
+      if (bytes[i] & ~1)
+        mtb_error(L, "from_bytes: a bool is 0 or 1, byte %llu is neither",
+                  (unsigned long long)i + 1);
   if (len) memcpy(mt_data(h->t), bytes, len);
   return 1;
 }
@@ -368,7 +381,9 @@ static int to_bytes(lua_State *L) {
 
 /* ---- foreign memory ---- */
 
-static void drop_owner(void *token) { mt_token_release(token); }
+static void drop_owner(void *token) {
+  mt_token_release(token);
+}
 
 /* from_blob(pointer, sizes, dtype [, owner]): a tensor over memory that `owner`, any Lua value,
  * keeps alive; it is let go when the last view of the tensor is gone */
@@ -397,9 +412,12 @@ static int from_blob(lua_State *L) {
 }
 
 void mtb_open_data(lua_State *L, mtb_state *st) {
-  static const mtb_function list[] = {{"tensor", tensor},         {"as_tensor", as_tensor},
-                                      {"from_bytes", from_bytes}, {"to_bytes", to_bytes},
-                                      {"from_blob", from_blob},   {"tolist", tolist},
+  static const mtb_function list[] = {{"tensor", tensor},
+                                      {"as_tensor", as_tensor},
+                                      {"from_bytes", from_bytes},
+                                      {"to_bytes", to_bytes},
+                                      {"from_blob", from_blob},
+                                      {"tolist", tolist},
                                       {NULL, NULL}};
   static const mtb_function methods[] = {{"item", item}, {"tolist", tolist}, {NULL, NULL}};
   mtb_functions(L, st, list);

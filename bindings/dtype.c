@@ -48,11 +48,16 @@ static int dtype_index(lua_State *L) {
   const char *key = lua_tostring(L, 2);
   if (!b || !key) return 0;
   int dtype = (int)b->u.i;
-  if (strcmp(key, "name") == 0) lua_pushstring(L, mt_dtype_name(dtype));
-  else if (strcmp(key, "itemsize") == 0) lua_pushinteger(L, mt_dtype_size(dtype));
-  else if (strcmp(key, "is_floating_point") == 0) lua_pushboolean(L, mt_dtype_is_float(dtype));
-  else if (strcmp(key, "is_complex") == 0) lua_pushboolean(L, 0);
-  else mtb_error(L, "a dtype has no field '%s' (it has name, itemsize, is_floating_point)", key);
+  if (strcmp(key, "name") == 0)
+    lua_pushstring(L, mt_dtype_name(dtype));
+  else if (strcmp(key, "itemsize") == 0)
+    lua_pushinteger(L, mt_dtype_size(dtype));
+  else if (strcmp(key, "is_floating_point") == 0)
+    lua_pushboolean(L, mt_dtype_is_float(dtype));
+  else if (strcmp(key, "is_complex") == 0)
+    lua_pushboolean(L, 0);
+  else
+    mtb_error(L, "a dtype has no field '%s' (it has name, itemsize, is_floating_point)", key);
   return 1;
 }
 
@@ -221,8 +226,10 @@ void mtb_push_int64(lua_State *L, const mtb_state *st, int64_t v) {
   lua_pushinteger(L, (lua_Integer)v);
 #else
   const int64_t limit = INT64_C(1) << 53;
-  if (v >= -limit && v <= limit) lua_pushnumber(L, (lua_Number)v);
-  else mtb_push_int64_cdata(L, st, v);
+  if (v >= -limit && v <= limit)
+    lua_pushnumber(L, (lua_Number)v);
+  else
+    mtb_push_int64_cdata(L, st, v);
 #endif
 }
 

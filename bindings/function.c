@@ -22,11 +22,11 @@
 
 /* What C keeps of a ctx, as a userdata in its field FIELDS. */
 typedef struct fields {
-  mt_node *node;    /* while backward runs: whose saved tensors may be read. Borrowed */
-  int nin;          /* arguments of forward */
-  int nslots;       /* those that are tensors */
-  int nout;         /* values that forward returned */
-  int nfloat;       /* those that are outputs of the node */
+  mt_node *node; /* while backward runs: whose saved tensors may be read. Borrowed */
+  int nin;       /* arguments of forward */
+  int nslots;    /* those that are tensors */
+  int nout;      /* values that forward returned */
+  int nfloat;    /* those that are outputs of the node */
   int nsaved;
   bool materialize; /* zeros for gradients that did not arrive */
   bool in_forward;
@@ -279,8 +279,8 @@ static int apply_function(lua_State *L) {
   for (int i = 1; i <= nin; i++) {
     f->is_tensor[i - 1] = mtb_to_handle(L, i) != NULL;
     f->nslots += f->is_tensor[i - 1];
-    bool need = f->is_tensor[i - 1] && mt_grad_enabled() &&
-                mt_requires_grad(mtb_check_tensor(L, i, name));
+    bool need =
+        f->is_tensor[i - 1] && mt_grad_enabled() && mt_requires_grad(mtb_check_tensor(L, i, name));
     needs |= need;
     lua_pushboolean(L, need);
     lua_rawseti(L, -2, i);
@@ -349,7 +349,9 @@ static void answer(lua_State *L, mtb_state *st, mt_backward *b, const fields *f,
   MTB_CHECK(L, status);
 }
 
-static void forget_node(mtb_guard *g) { ((fields *)g->p)->node = NULL; }
+static void forget_node(mtb_guard *g) {
+  ((fields *)g->p)->node = NULL;
+}
 
 void mtb_run_function(lua_State *L, mtb_state *st, mt_backward *b, mtb_guard *walk,
                       bool create_graph) {
@@ -372,8 +374,10 @@ void mtb_run_function(lua_State *L, mtb_state *st, mt_backward *b, mtb_guard *wa
     lua_rawgeti(L, like, i + 1);
     bool is_output = !lua_isnil(L, -1);
     lua_pop(L, 1);
-    if (is_output) push_gradient(L, st, f, like, i, grads[k++]);
-    else lua_pushnil(L);
+    if (is_output)
+      push_gradient(L, st, f, like, i, grads[k++]);
+    else
+      lua_pushnil(L);
   }
   MTB_GUARD g = {.undo = forget_node, .st = st, .p = f};
   f->node = mt_backward_node(b);

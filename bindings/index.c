@@ -68,18 +68,31 @@ static void read_range(lua_State *L, const mtb_state *st, int idx, slot *s) {
     lua_rawgeti(L, idx, i + 1);
     if (mtb_to_handle(L, -1))
       mtb_error(L, "a range holds numbers; several tensors index several dimensions, x[{i, j}]");
-    if (i == 0) v[i] = whole_index(L, st, -1);
+    if (i == 0)
+      v[i] = whole_index(L, st, -1);
     else if (!mtb_whole(L, st, -1, &v[i])) /* {1, 0} is empty */
       mtb_error(L, "a range holds whole numbers, got %s", mtb_describe(L, -1, got, sizeof got));
     lua_pop(L, 1);
   }
   if (n > 3)
-    mtb_error(L, "a range is {first, last, step}; a list of %d positions is given as a tensor, "
-                 "torch.tensor({...}, {dtype = torch.int64})", n);
+    mtb_error(L,
+              "a range is {first, last, step}; a list of %d positions is given as a tensor, "
+              "torch.tensor({...}, {dtype = torch.int64})",
+              n);
   if (n == 1) v[1] = v[0];
   if (v[2] == 0) mtb_error(L, "the step of a range cannot be 0");
-  if (v[2] < 0) mtb_error(L, "the step of a range must be positive, got %lld: use flip", (long long)v[2]);
+  if (v[2] < 0)
+    mtb_error(L, "the step of a range must be positive, got %lld: use flip", (long long)v[2]);
   *s = (slot){.kind = n == 0 ? ALL : RANGE, .a = v[0], .b = v[1], .step = v[2]};
+}
+
+/* No list, though not empty. (A list with names beside is not looked for: this is a hot path.) */
+static bool has_names_only(lua_State *L, int idx) {
+  if (lua_objlen(L, idx) > 0) return false;
+  lua_pushnil(L);
+  if (!lua_next(L, idx)) return false;
+  lua_pop(L, 2);
+  return true;
 }
 
 static void read_slot(lua_State *L, const mtb_state *st, int idx, slots *k) {
@@ -89,7 +102,9 @@ static void read_slot(lua_State *L, const mtb_state *st, int idx, slots *k) {
   mtb_handle *h;
   switch (lua_type(L, idx)) {
   case LUA_TNUMBER:
-  case MTB_LUA_TCDATA: *s = (slot){.kind = AT, .a = whole_index(L, st, idx)}; return;
+  case MTB_LUA_TCDATA:
+    *s = (slot){.kind = AT, .a = whole_index(L, st, idx)};
+    return;
   case LUA_TSTRING:
     if (strcmp(lua_tostring(L, idx), "...") != 0) break;
     *s = (slot){.kind = ELLIPSIS};
@@ -99,7 +114,7 @@ static void read_slot(lua_State *L, const mtb_state *st, int idx, slots *k) {
     *s = (slot){.kind = NEWAXIS};
     return;
   case LUA_TTABLE:
-    if (mtb_classify(L, idx) == MTB_KEYWORDS) break;
+    if (has_names_only(L, idx)) break;
     read_range(L, st, idx, s);
     return;
   case LUA_TUSERDATA:
@@ -108,7 +123,8 @@ static void read_slot(lua_State *L, const mtb_state *st, int idx, slots *k) {
     *s = (slot){.kind = TENSOR, .t = mtb_check_tensor(L, idx, "index")};
     k->tensors = true;
     return;
-  default: break;
+  default:
+    break;
   }
   mtb_error(L, "an index must be a number, a range, a tensor, '...' or newaxis, got %s",
             mtb_describe(L, idx, got, sizeof got));
@@ -121,8 +137,8 @@ static void read_slots(lua_State *L, const mtb_state *st, int idx, slots *k) {
     read_slot(L, st, idx, k);
     return;
   }
-  int kind = mtb_classify(L, idx), n = (int)lua_objlen(L, idx);
-  if (kind != MTB_LIST && kind != MTB_EMPTY)
+  int n = (int)lua_objlen(L, idx);
+  if (has_names_only(L, idx))
     mtb_error(L, "an index table holds one entry a dimension, without names");
   for (int i = 1; i <= n; i++) {
     lua_rawgeti(L, idx, i);
@@ -135,9 +151,12 @@ static void read_slots(lua_State *L, const mtb_state *st, int idx, slots *k) {
 static int spans(const slot *s) {
   switch (s->kind) {
   case ELLIPSIS:
-  case NEWAXIS: return 0;
-  case TENSOR: return s->t->dtype == MT_BOOL ? s->t->ndim : 1;
-  default: return 1;
+  case NEWAXIS:
+    return 0;
+  case TENSOR:
+    return s->t->dtype == MT_BOOL ? s->t->ndim : 1;
+  default:
+    return 1;
   }
 }
 
@@ -200,14 +219,21 @@ static int apply_views(mt_tensor **out, mt_tensor *x, const slots *k, mt_tensor 
     case AT:
       status = step(&cur, o->select, d, s->a, 0, 0);
       continue;
-    case RANGE: status = step(&cur, o->slice, d, s->a, s->b, s->step); break;
-    case NEWAXIS: status = step(&cur, o->unsqueeze, d, 0, 0, 0); break;
-    case ELLIPSIS: skip = x->ndim - used; break;
+    case RANGE:
+      status = step(&cur, o->slice, d, s->a, s->b, s->step);
+      break;
+    case NEWAXIS:
+      status = step(&cur, o->unsqueeze, d, 0, 0, 0);
+      break;
+    case ELLIPSIS:
+      skip = x->ndim - used;
+      break;
     case TENSOR:
       list[(*n)++] = s->t;
       d += spans(s);
       continue;
-    default: break;
+    default:
+      break;
     }
     for (int e = 0; e < skip; e++) list[(*n)++] = NULL;
     d += skip;

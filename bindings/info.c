@@ -5,14 +5,26 @@
 #include "binding.h"
 
 static const char *type_name(const mt_param *q) {
-  static const char *const names[] = {
-      [MT_P_TENSOR] = "Tensor", [MT_P_OPERAND] = "Operand", [MT_P_SCALAR] = "Scalar",
-      [MT_P_TENSORS] = "Tensor[]", [MT_P_INT] = "int", [MT_P_FLOAT] = "float",
-      [MT_P_BOOL] = "bool", [MT_P_STR] = "str", [MT_P_DTYPE] = "dtype", [MT_P_DEVICE] = "device",
-      [MT_P_GENERATOR] = "generator", [MT_P_DIM] = "dim", [MT_P_DIMS] = "dims",
-      [MT_P_INDEX] = "index", [MT_P_SIZE] = "size", [MT_P_INTS] = "ints",
-      [MT_P_FLOATS] = "floats", [MT_P_INT2] = "int2", [MT_P_INT3] = "int3",
-      [MT_P_CHOICE] = "choice"};
+  static const char *const names[] = {[MT_P_TENSOR] = "Tensor",
+                                      [MT_P_OPERAND] = "Operand",
+                                      [MT_P_SCALAR] = "Scalar",
+                                      [MT_P_TENSORS] = "Tensor[]",
+                                      [MT_P_INT] = "int",
+                                      [MT_P_FLOAT] = "float",
+                                      [MT_P_BOOL] = "bool",
+                                      [MT_P_STR] = "str",
+                                      [MT_P_DTYPE] = "dtype",
+                                      [MT_P_DEVICE] = "device",
+                                      [MT_P_GENERATOR] = "generator",
+                                      [MT_P_DIM] = "dim",
+                                      [MT_P_DIMS] = "dims",
+                                      [MT_P_INDEX] = "index",
+                                      [MT_P_SIZE] = "size",
+                                      [MT_P_INTS] = "ints",
+                                      [MT_P_FLOATS] = "floats",
+                                      [MT_P_INT2] = "int2",
+                                      [MT_P_INT3] = "int3",
+                                      [MT_P_CHOICE] = "choice"};
   return names[q->type];
 }
 
@@ -22,8 +34,10 @@ static void set_bool(lua_State *L, const char *name, bool v) {
 }
 
 static void set_string(lua_State *L, const char *name, const char *v) {
-  if (v) lua_pushstring(L, v);
-  else lua_pushnil(L);
+  if (v)
+    lua_pushstring(L, v);
+  else
+    lua_pushnil(L);
   lua_setfield(L, -2, name);
 }
 
@@ -58,8 +72,12 @@ static void push_default(lua_State *L, const mt_param *q) {
       lua_pushnumber(L, seen(q, a->u.i));
     }
     break;
-  case MT_FLOAT: lua_pushnumber(L, (lua_Number)a->u.f); break;
-  case MT_TRUTH: lua_pushboolean(L, a->u.i != 0); break;
+  case MT_FLOAT:
+    lua_pushnumber(L, (lua_Number)a->u.f);
+    break;
+  case MT_TRUTH:
+    lua_pushboolean(L, a->u.i != 0);
+    break;
   case MT_INTS:
     lua_createtable(L, a->n, 0);
     for (int i = 0; i < a->n; i++) {
@@ -67,7 +85,8 @@ static void push_default(lua_State *L, const mt_param *q) {
       lua_rawseti(L, -2, i + 1);
     }
     break;
-  default: lua_pushnil(L);
+  default:
+    lua_pushnil(L);
   }
 }
 
@@ -101,12 +120,18 @@ static void push_info(lua_State *L, const mt_op *op) {
   static const struct {
     const char *name;
     uint32_t flag;
-  } names[] = {{"method", MT_OP_METHOD},          {"inplace", MT_OP_INPLACE},
-               {"view", MT_OP_VIEW},              {"reads", MT_OP_READS},
-               {"hidden", MT_OP_HIDDEN},          {"method_only", MT_OP_NO_FUNCTION},
-               {"functional", MT_OP_FUNCTIONAL},  {"multiview", MT_OP_MULTIVIEW},
-               {"leaf_ok", MT_OP_LEAF_OK},        {"linalg", MT_OP_LINALG},
-               {"contiguous", MT_OP_CONTIGUOUS},  {"mixed_device", MT_OP_MIXED_DEVICE},
+  } names[] = {{"method", MT_OP_METHOD},
+               {"inplace", MT_OP_INPLACE},
+               {"view", MT_OP_VIEW},
+               {"reads", MT_OP_READS},
+               {"hidden", MT_OP_HIDDEN},
+               {"method_only", MT_OP_NO_FUNCTION},
+               {"functional", MT_OP_FUNCTIONAL},
+               {"multiview", MT_OP_MULTIVIEW},
+               {"leaf_ok", MT_OP_LEAF_OK},
+               {"linalg", MT_OP_LINALG},
+               {"contiguous", MT_OP_CONTIGUOUS},
+               {"mixed_device", MT_OP_MIXED_DEVICE},
                {"no_autograd", MT_OP_NO_AUTOGRAD}};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     set_bool(L, names[i].name, (flags & names[i].flag) != 0);

@@ -30,10 +30,13 @@ static int read_idx(lua_State *L) {
   return 1;
 }
 
-static void free_bytes(mtb_guard *g) { mt__free(((mt_bytes *)g->p)->data); }
+static void free_bytes(mtb_guard *g) {
+  mt__free(((mt_bytes *)g->p)->data);
+}
 
 static size_t check_cap(lua_State *L, int idx) {
-  return lua_isnoneornil(L, idx) ? (size_t)1 << 40 : (size_t)mtb_check_whole(L, idx, "the limit of bytes");
+  return lua_isnoneornil(L, idx) ? (size_t)1 << 40
+                                 : (size_t)mtb_check_whole(L, idx, "the limit of bytes");
 }
 
 static int give_bytes(lua_State *L, mt_bytes *b) {
@@ -48,7 +51,8 @@ static int gunzip(lua_State *L) {
   size_t len;
   const char *s = luaL_checklstring(L, 1, &len), *name = luaL_optstring(L, 3, "gzip data");
   mt_bytes b = {NULL, 0};
-  MTB_CHECK_MEMORY(L, mtb_up(L), mt_inflate(&b, MT_DEFLATED_GZIP, s, len, check_cap(L, 2), false, name));
+  MTB_CHECK_MEMORY(L, mtb_up(L),
+                   mt_inflate(&b, MT_DEFLATED_GZIP, s, len, check_cap(L, 2), false, name));
   return give_bytes(L, &b);
 }
 
@@ -111,7 +115,8 @@ static int writer_write(lua_State *L) {
       const char *s = lua_tolstring(L, i, &len);
       MTB_CHECK(L, mt_writer_write(check_writer(L, "write"), s, len));
     } else {
-      mtb_error(L, "write: expected a string or a tensor, got %s", mtb_describe(L, i, got, sizeof got));
+      mtb_error(L, "write: expected a string or a tensor, got %s",
+                mtb_describe(L, i, got, sizeof got));
     }
   }
   lua_settop(L, 1);
@@ -178,7 +183,8 @@ static size_t check_slice(lua_State *L, const mt_mapping *m, const char *who, in
 /* f:read(offset, length): a string; offsets count from 0, they are no positions */
 static int mapped_read(lua_State *L) {
   mt_mapping *m = check_mapped(L, "read");
-  int64_t offset = mtb_check_whole(L, 2, "read: offset"), length = mtb_check_whole(L, 3, "read: length");
+  int64_t offset = mtb_check_whole(L, 2, "read: offset"),
+          length = mtb_check_whole(L, 3, "read: length");
   size_t at = check_slice(L, m, "read", offset, length);
   lua_pushlstring(L, m->data + at, (size_t)length);
   return 1;
@@ -205,7 +211,9 @@ static int mapped_tensor(lua_State *L) {
   mtb_handle *h = mtb_new_handle(L, st);
   if (dtype == MT_BOOL)
     for (int64_t i = 0; i < bytes; i++)
-      if (p[i] & ~1) mtb_error(L, "tensor: a bool is 0 or 1, the byte at %lld is neither", (long long)(offset + i));
+      if (p[i] & ~1)
+        mtb_error(L, "tensor: a bool is 0 or 1, the byte at %lld is neither",
+                  (long long)(offset + i));
   if ((uintptr_t)p % (uintptr_t)mt__esize(dtype) == 0) {
     MTB_CHECK(L, mt_from_blob(&h->t, p, dtype, n, sizes, mt_mapping_release, mt_mapping_retain(m)));
   } else {
@@ -217,9 +225,11 @@ static int mapped_tensor(lua_State *L) {
 
 static int mapped_crc32(lua_State *L) {
   mt_mapping *m = check_mapped(L, "crc32");
-  int64_t offset = mtb_check_whole(L, 2, "crc32: offset"), length = mtb_check_whole(L, 3, "crc32: length");
+  int64_t offset = mtb_check_whole(L, 2, "crc32: offset"),
+          length = mtb_check_whole(L, 3, "crc32: length");
   size_t at = check_slice(L, m, "crc32", offset, length);
-  lua_pushnumber(L, (lua_Number)mt_crc32((uint32_t)luaL_optnumber(L, 4, 0), m->data + at, (size_t)length));
+  lua_pushnumber(
+      L, (lua_Number)mt_crc32((uint32_t)luaL_optnumber(L, 4, 0), m->data + at, (size_t)length));
   return 1;
 }
 
@@ -253,9 +263,12 @@ void mtb_open_io(lua_State *L, mtb_state *st) {
   static const mtb_function mapped[] = {{"size", mapped_size},     {"read", mapped_read},
                                         {"tensor", mapped_tensor}, {"crc32", mapped_crc32},
                                         {"close", mapped_close},   {NULL, NULL}};
-  static const mtb_function list[] = {{"read_idx", read_idx},   {"gunzip", gunzip},
-                                      {"read_file", read_file}, {"crc32", crc32},
-                                      {"writer", writer_new},   {"mapped", mapped_new},
+  static const mtb_function list[] = {{"read_idx", read_idx},
+                                      {"gunzip", gunzip},
+                                      {"read_file", read_file},
+                                      {"crc32", crc32},
+                                      {"writer", writer_new},
+                                      {"mapped", mapped_new},
                                       {NULL, NULL}};
   new_class(L, st, MTB_META_WRITER, writer, writer_abort);
   new_class(L, st, MTB_META_MAPPED, mapped, mapped_close);

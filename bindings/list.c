@@ -17,8 +17,9 @@ mtb_list *mtb_to_list(lua_State *L, int idx) {
 static mtb_list *check_list(lua_State *L, int idx, const char *who) {
   mtb_list *l = mtb_to_list(L, idx);
   char got[300];
-  if (!l) mtb_error(L, "%s: expected a list made by core.list, got %s", who,
-                    mtb_describe(L, idx, got, sizeof got));
+  if (!l)
+    mtb_error(L, "%s: expected a list made by core.list, got %s", who,
+              mtb_describe(L, idx, got, sizeof got));
   return l;
 }
 
@@ -101,7 +102,8 @@ static int list_index(lua_State *L) {
   int64_t i;
   if (mtb_whole(L, mtb_up(L), 2, &i) && i >= 1 && i <= l->n)
     mtb_push_tensor(L, mtb_up(L), l->t[i - 1]);
-  else lua_pushnil(L);
+  else
+    lua_pushnil(L);
   return 1;
 }
 

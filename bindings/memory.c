@@ -21,9 +21,9 @@
 static const int64_t MB = 1 << 20;
 
 enum {
-  HEAP_FACTOR = 40,      /* budget: so many times the Lua heap, */
-  LEAST_MB = 32,         /* but at least this, */
-  MOST_MB = 1330,        /* and at most this or half of what is alive */
+  HEAP_FACTOR = 40, /* budget: so many times the Lua heap, */
+  LEAST_MB = 32,    /* but at least this, */
+  MOST_MB = 1330,   /* and at most this or half of what is alive */
   NODE_COST = 320
 };
 
@@ -152,12 +152,10 @@ static int debug_allocs(lua_State *L) {
 }
 
 void mtb_open_memory(lua_State *L, mtb_state *st) {
-  static const mtb_function list[] = {{"memory_stats", memory_stats},
-                                      {"reset_peak_memory_stats", reset_peak},
-                                      {"empty_cache", flush},
-                                      {"debug_fail_alloc", debug_fail_alloc},
-                                      {"debug_allocs", debug_allocs},
-                                      {NULL, NULL}};
+  static const mtb_function list[] = {
+      {"memory_stats", memory_stats}, {"reset_peak_memory_stats", reset_peak},
+      {"empty_cache", flush},         {"debug_fail_alloc", debug_fail_alloc},
+      {"debug_allocs", debug_allocs}, {NULL, NULL}};
   st->look_at = LEAST_MB * MB;
   st->budget = LEAST_MB * MB;
   mtb_functions(L, st, list);

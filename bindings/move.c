@@ -10,11 +10,11 @@
 static const struct {
   const char *method, *type;
 } names[MT_NDTYPES] = {
-    [MT_BOOL] = {"bool", "BoolTensor"},       [MT_UINT8] = {"byte", "ByteTensor"},
-    [MT_INT8] = {"char", "CharTensor"},       [MT_INT16] = {"short", "ShortTensor"},
-    [MT_INT32] = {"int", "IntTensor"},        [MT_INT64] = {"long", "LongTensor"},
-    [MT_FLOAT16] = {"half", "HalfTensor"},    [MT_BFLOAT16] = {"bfloat16", "BFloat16Tensor"},
-    [MT_FLOAT32] = {"float", "FloatTensor"},  [MT_FLOAT64] = {"double", "DoubleTensor"},
+    [MT_BOOL] = {"bool", "BoolTensor"},      [MT_UINT8] = {"byte", "ByteTensor"},
+    [MT_INT8] = {"char", "CharTensor"},      [MT_INT16] = {"short", "ShortTensor"},
+    [MT_INT32] = {"int", "IntTensor"},       [MT_INT64] = {"long", "LongTensor"},
+    [MT_FLOAT16] = {"half", "HalfTensor"},   [MT_BFLOAT16] = {"bfloat16", "BFloat16Tensor"},
+    [MT_FLOAT32] = {"float", "FloatTensor"}, [MT_FLOAT64] = {"double", "DoubleTensor"},
 };
 
 int mtb_copy_to(mt_tensor **out, mt_tensor *t, int dtype, int device) {
@@ -85,7 +85,8 @@ static int to(lua_State *L) {
     } else if (mtb_to_dtype(L, i, &d)) {
       dtype = d;
     } else if (lua_type(L, i) == LUA_TSTRING) {
-      MTB_CHECK(L, mt_device_parse(&device, lua_tostring(L, i)));
+      if (mt_device_parse(&device, lua_tostring(L, i)) != MT_OK)
+        mtb_error(L, "to: %s is neither a dtype nor a device", mtb_describe(L, i, got, sizeof got));
     } else if (lua_type(L, i) == LUA_TBOOLEAN && flags < 2) {
       if (flags++ == 1) copy = lua_toboolean(L, i); /* non_blocking comes first */
     } else {
@@ -159,7 +160,7 @@ static int type(lua_State *L) {
 }
 
 void mtb_open_move(lua_State *L, mtb_state *st) {
-  static const mtb_function methods[] = {{"to", to},   {"type_as", type_as}, {"cpu", cpu},
+  static const mtb_function methods[] = {{"to", to},     {"type_as", type_as}, {"cpu", cpu},
                                          {"cuda", cuda}, {"type", type},       {NULL, NULL}};
   mtb_push_place(L, st, MTB_METHODS);
   mtb_functions(L, st, methods);

@@ -23,7 +23,9 @@ static void set_entry(lua_State *L, const mtb_state *st, int64_t id) { /* pops t
   lua_pop(L, 1);
 }
 
-static void release_token(mtb_guard *g) { mt_token_release(g->p); }
+static void release_token(mtb_guard *g) {
+  mt_token_release(g->p);
+}
 
 mt_token *mtb_new_token(lua_State *L, mtb_state *st, mtb_guard *g) {
   mt_token *token = NULL;

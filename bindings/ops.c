@@ -50,7 +50,10 @@ static void read_any(lua_State *L, mtb_call *c, const group *g, int top) {
   int best = 0, score = -1;
   for (int i = 0; i < g->n && g->n > 1; i++) {
     begin(c, g, i, false);
-    if (mtb_read(L, c, top)) return;
+    if (mtb_read(L, c, top)) {
+      c->explain = true; /* should a second reading fail */
+      return;
+    }
     if (c->score > score || c->fatal) best = i, score = c->score;
     if (c->fatal) break;
   }
@@ -58,7 +61,9 @@ static void read_any(lua_State *L, mtb_call *c, const group *g, int top) {
   if (!mtb_read(L, c, top)) mtb_raise_text(L, g->st);
 }
 
-static int form_of(const mtb_call *c, const group *g) { return c->out ? MT_CALL_OUT : g->form; }
+static int form_of(const mtb_call *c, const group *g) {
+  return c->out ? MT_CALL_OUT : g->form;
+}
 
 /* Calls; after a failure for want of memory reads again, since a collection ran in between. */
 static void call(lua_State *L, mtb_call *c, const group *g, int top, mt_tensor **out) {
@@ -76,10 +81,14 @@ static void call(lua_State *L, mtb_call *c, const group *g, int top, mt_tensor *
 /* The result is a value that the caller gave: the written argument, or out = z. */
 static int call_given(lua_State *L, mtb_call *c, const group *g, int top) {
   mt_tensor *out[MT_MAX_OUT] = {NULL};
-  if (c->out) lua_getfield(L, c->keywords, "out");
-  else if (g->form == MT_CALL_INPLACE) lua_pushvalue(L, 1);
-  else if (c->self_index) lua_pushvalue(L, c->self_index);
-  else lua_getfield(L, c->keywords, c->op->params[c->op->first_written].name);
+  if (c->out)
+    lua_getfield(L, c->keywords, "out");
+  else if (g->form == MT_CALL_INPLACE)
+    lua_pushvalue(L, 1);
+  else if (c->self_index)
+    lua_pushvalue(L, c->self_index);
+  else
+    lua_getfield(L, c->keywords, c->op->params[c->op->first_written].name);
   if (!mtb_read(L, c, top)) mtb_raise_text(L, g->st);
   call(L, c, g, top, out);
   mt_release(out[0]);
@@ -200,7 +209,9 @@ static int call_inplace_quick(lua_State *L) {
   mtb_before_op(L, st);
   if (__builtin_expect(st->anomaly, 0) || !read_plain(L, g, top, args)) return call_any(L);
   mt_tensor *out[MT_MAX_OUT] = {NULL};
-  if (mt_call(g->ops[0], g->form, args, out) != MT_OK) return call_any(L);
+  int status = mt_call(g->ops[0], g->form, args, out);
+  if (status == MT_ERR_MEMORY) return call_any(L); /* which collects and tries again */
+  if (status != MT_OK) mtb_raise(L, status);
   mt_release(out[0]);
   lua_settop(L, 1);
   return 1;
@@ -208,25 +219,21 @@ static int call_inplace_quick(lua_State *L) {
 
 /* ---- making the functions ---- */
 
-typedef struct by_name {
-  const mt_op *op;
-} by_name;
-
 static int compare_names(const void *a, const void *b) {
-  const mt_op *x = ((const by_name *)a)->op, *y = ((const by_name *)b)->op;
+  const mt_op *x = *(const mt_op *const *)a, *y = *(const mt_op *const *)b;
   int c = strcmp(x->base, y->base);
   return c ? c : x->id - y->id;
 }
 
 /* Pushes the function of those of ops[0..n) that have all flags of want and none of not_want;
  * false if there are none. */
-static bool push_group(lua_State *L, mtb_state *st, const by_name *ops, int n, int form,
+static bool push_group(lua_State *L, mtb_state *st, const mt_op *const *ops, int n, int form,
                        uint32_t want, uint32_t not_want) {
   const mt_op *found[MAX_OVERLOADS];
   int count = 0;
   for (int i = 0; i < n && count < MAX_OVERLOADS; i++)
-    if ((ops[i].op->def.flags & want) == want && !(ops[i].op->def.flags & not_want))
-      found[count++] = ops[i].op;
+    if ((ops[i]->def.flags & want) == want && !(ops[i]->def.flags & not_want))
+      found[count++] = ops[i];
   if (!count) return false;
   group *g = lua_newuserdata(L, sizeof *g);
   memset(g, 0, sizeof *g);
@@ -234,10 +241,12 @@ static bool push_group(lua_State *L, mtb_state *st, const by_name *ops, int n, i
   g->form = form;
   g->n = count;
   memcpy(g->ops, found, (size_t)count * sizeof *found);
-  snprintf(g->name, sizeof g->name, "%s%s", ops->op->base, form == MT_CALL_INPLACE ? "_" : "");
+  snprintf(g->name, sizeof g->name, "%s%s", ops[0]->base, form == MT_CALL_INPLACE ? "_" : "");
   lua_CFunction fn = call_any;
   if (count == 1 && form == MT_CALL && found[0]->nout == 1)
-    fn = !found[0]->returns_self ? call_quick : found[0]->first_written == 0 ? call_inplace_quick : fn;
+    fn = !found[0]->returns_self        ? call_quick
+         : found[0]->first_written == 0 ? call_inplace_quick
+                                        : fn;
   else if (count == 1 && form == MT_CALL_INPLACE)
     fn = call_inplace_quick;
   /* the function keeps its group by a second upvalue: the first is only its address */
@@ -254,8 +263,10 @@ static void put(lua_State *L, int table, const char *base, const char *suffix) {
   lua_getfield(L, table, name);
   bool there = !lua_isnil(L, -1);
   lua_pop(L, 1);
-  if (there) lua_pop(L, 1);
-  else lua_setfield(L, table, name);
+  if (there)
+    lua_pop(L, 1);
+  else
+    lua_setfield(L, table, name);
 }
 
 /* ---- operators ---- */
@@ -269,7 +280,7 @@ static int call_unary(lua_State *L) {
 static void add_operators(lua_State *L, mtb_state *st, int ops) {
   static const struct {
     const char *event, *op;
-  } list[] = {{"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"}, {"__div", "div"},
+  } list[] = {{"__add", "add"},       {"__sub", "sub"}, {"__mul", "mul"},          {"__div", "div"},
               {"__mod", "remainder"}, {"__pow", "pow"}, {"__idiv", "floor_divide"}};
   mtb_push_place(L, st, MTB_META_TENSOR);
   for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
@@ -304,15 +315,15 @@ void mtb_open_ops(lua_State *L, mtb_state *st) {
   lua_newtable(L);
   lua_newtable(L);
   mtb_push_place(L, st, MTB_METHODS);
-  by_name *list = lua_newuserdata(L, (size_t)mt_op_count() * sizeof *list + 1);
+  const mt_op **list = lua_newuserdata(L, (size_t)mt_op_count() * sizeof *list + 1);
   for (int id = 0; id < mt_op_count(); id++)
-    if (mt_op_at(id)->base[0]) list[n++].op = mt_op_at(id);
+    if (mt_op_at(id)->base[0]) list[n++] = mt_op_at(id);
   qsort(list, (size_t)n, sizeof *list, compare_names);
   for (int pass = 0; pass < 2; pass++) /* in-place forms last: a row of its own comes first */
     for (int i = 0, end; i < n; i = end) {
-      const char *base = list[i].op->base;
-      for (end = i + 1; end < n && strcmp(list[end].op->base, base) == 0;) end++;
-      const by_name *o = list + i;
+      const char *base = list[i]->base;
+      for (end = i + 1; end < n && strcmp(list[end]->base, base) == 0;) end++;
+      const mt_op *const *o = list + i;
       int k = end - i;
       if (pass == 0) {
         if (push_group(L, st, o, k, MT_CALL, MT_OP_HIDDEN, 0)) put(L, hidden, base, "");

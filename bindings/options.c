@@ -8,7 +8,8 @@ void mtb_check_options(lua_State *L, int idx, const char *who, const char *const
   if (lua_isnoneornil(L, idx)) return;
   if (!lua_istable(L, idx)) {
     char got[300];
-    mtb_error(L, "%s: expected a table of keywords, got %s", who, mtb_describe(L, idx, got, sizeof got));
+    mtb_error(L, "%s: expected a table of keywords, got %s", who,
+              mtb_describe(L, idx, got, sizeof got));
   }
   for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
     if (lua_type(L, -2) != LUA_TSTRING) mtb_error(L, "%s: a table of keywords has names only", who);
@@ -27,7 +28,8 @@ void mtb_check_options(lua_State *L, int idx, const char *who, const char *const
       if (n > 0) used += (size_t)n;
     }
     if (near.best)
-      mtb_error(L, "%s: unknown keyword '%.40s', did you mean '%s'? (known: %s)", who, key, near.best, list);
+      mtb_error(L, "%s: unknown keyword '%.40s', did you mean '%s'? (known: %s)", who, key,
+                near.best, list);
     mtb_error(L, "%s: unknown keyword '%.40s' (known: %s)", who, key, list);
   }
 }
@@ -44,7 +46,8 @@ bool mtb_bool_option(lua_State *L, int idx, const char *who, const char *name, b
   if (!mtb_option(L, idx, name)) return otherwise;
   char got[300];
   if (lua_type(L, -1) != LUA_TBOOLEAN)
-    mtb_error(L, "%s: %s must be true or false, got %s", who, name, mtb_describe(L, -1, got, sizeof got));
+    mtb_error(L, "%s: %s must be true or false, got %s", who, name,
+              mtb_describe(L, -1, got, sizeof got));
   bool yes = lua_toboolean(L, -1);
   lua_pop(L, 1);
   return yes;

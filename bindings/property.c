@@ -18,21 +18,55 @@ static const char index_source[] = "local methods, other = ...\n"
                                    "end\n";
 
 enum property {
-  P_SHAPE = 1, P_DTYPE, P_DEVICE, P_NDIM, P_GRAD, P_GRAD_FN, P_REQUIRES_GRAD, P_IS_LEAF, P_DATA,
-  P_T, P_MT, P_IS_CUDA, P_IS_CPU, P_IS_META, P_IS_VIEW, P_ITEMSIZE, P_NBYTES, P_RETAINS_GRAD,
-  P_OUTPUT_NR, P_BASE, P_VERSION, P_IS_INFERENCE
+  P_SHAPE = 1,
+  P_DTYPE,
+  P_DEVICE,
+  P_NDIM,
+  P_GRAD,
+  P_GRAD_FN,
+  P_REQUIRES_GRAD,
+  P_IS_LEAF,
+  P_DATA,
+  P_T,
+  P_MT,
+  P_IS_CUDA,
+  P_IS_CPU,
+  P_IS_META,
+  P_IS_VIEW,
+  P_ITEMSIZE,
+  P_NBYTES,
+  P_RETAINS_GRAD,
+  P_OUTPUT_NR,
+  P_BASE,
+  P_VERSION,
+  P_IS_INFERENCE
 };
 
 static const struct {
   const char *name;
   enum property id;
-} properties[] = {{"shape", P_SHAPE}, {"dtype", P_DTYPE}, {"device", P_DEVICE}, {"ndim", P_NDIM},
-                  {"grad", P_GRAD}, {"grad_fn", P_GRAD_FN}, {"requires_grad", P_REQUIRES_GRAD},
-                  {"is_leaf", P_IS_LEAF}, {"data", P_DATA}, {"T", P_T}, {"mT", P_MT},
-                  {"is_cuda", P_IS_CUDA}, {"is_cpu", P_IS_CPU}, {"is_meta", P_IS_META},
-                  {"is_view", P_IS_VIEW}, {"itemsize", P_ITEMSIZE}, {"nbytes", P_NBYTES},
-                  {"retains_grad", P_RETAINS_GRAD}, {"output_nr", P_OUTPUT_NR}, {"_base", P_BASE},
-                  {"_version", P_VERSION}, {"is_inference", P_IS_INFERENCE}};
+} properties[] = {{"shape", P_SHAPE},
+                  {"dtype", P_DTYPE},
+                  {"device", P_DEVICE},
+                  {"ndim", P_NDIM},
+                  {"grad", P_GRAD},
+                  {"grad_fn", P_GRAD_FN},
+                  {"requires_grad", P_REQUIRES_GRAD},
+                  {"is_leaf", P_IS_LEAF},
+                  {"data", P_DATA},
+                  {"T", P_T},
+                  {"mT", P_MT},
+                  {"is_cuda", P_IS_CUDA},
+                  {"is_cpu", P_IS_CPU},
+                  {"is_meta", P_IS_META},
+                  {"is_view", P_IS_VIEW},
+                  {"itemsize", P_ITEMSIZE},
+                  {"nbytes", P_NBYTES},
+                  {"retains_grad", P_RETAINS_GRAD},
+                  {"output_nr", P_OUTPUT_NR},
+                  {"_base", P_BASE},
+                  {"_version", P_VERSION},
+                  {"is_inference", P_IS_INFERENCE}};
 
 /* ---- names that are not there ---- */
 
@@ -109,33 +143,76 @@ static void push_grad(lua_State *L, mtb_state *st) {
 static void push_property(lua_State *L, mtb_state *st, int id, const char *name) {
   mt_tensor *t = self_of(L, st, name);
   switch (id) {
-  case P_SHAPE: mtb_push_size(L, st, t->ndim, t->sizes); break;
-  case P_DTYPE: mtb_push_dtype(L, st, t->dtype); break;
-  case P_DEVICE: mtb_push_device(L, t->device); break;
-  case P_NDIM: lua_pushinteger(L, t->ndim); break;
-  case P_GRAD: push_grad(L, st); break;
-  case P_GRAD_FN: push_grad_fn(L, st); break;
-  case P_REQUIRES_GRAD: lua_pushboolean(L, mt_requires_grad(t)); break;
-  case P_IS_LEAF: lua_pushboolean(L, mt_is_leaf(t)); break;
+  case P_SHAPE:
+    mtb_push_size(L, st, t->ndim, t->sizes);
+    break;
+  case P_DTYPE:
+    mtb_push_dtype(L, st, t->dtype);
+    break;
+  case P_DEVICE:
+    mtb_push_device(L, t->device);
+    break;
+  case P_NDIM:
+    lua_pushinteger(L, t->ndim);
+    break;
+  case P_GRAD:
+    push_grad(L, st);
+    break;
+  case P_GRAD_FN:
+    push_grad_fn(L, st);
+    break;
+  case P_REQUIRES_GRAD:
+    lua_pushboolean(L, mt_requires_grad(t));
+    break;
+  case P_IS_LEAF:
+    lua_pushboolean(L, mt_is_leaf(t));
+    break;
   case P_DATA: {
     mtb_handle *h = mtb_new_handle(L, st);
     MTB_CHECK_MEMORY(L, st, mt_data_alias(&h->t, self_of(L, st, name)));
     break;
   }
-  case P_T: push_transposed(L, st, false); break;
-  case P_MT: push_transposed(L, st, true); break;
-  case P_IS_CUDA: lua_pushboolean(L, t->device >= MT_CUDA); break;
-  case P_IS_CPU: lua_pushboolean(L, t->device == MT_CPU); break;
-  case P_IS_META: lua_pushboolean(L, t->device == MT_META); break;
-  case P_IS_VIEW: lua_pushboolean(L, t->base != NULL); break;
-  case P_ITEMSIZE: lua_pushinteger(L, mt__esize(t->dtype)); break;
-  case P_NBYTES: lua_pushnumber(L, (lua_Number)(t->numel * mt__esize(t->dtype))); break;
-  case P_RETAINS_GRAD: lua_pushboolean(L, (t->flags & MT_T_RETAIN_GRAD) != 0); break;
-  case P_OUTPUT_NR: lua_pushinteger(L, (lua_Integer)t->out_nr + 1); break;
-  case P_BASE: mtb_push_tensor(L, st, t->base); break;
-  case P_VERSION: lua_pushinteger(L, (lua_Integer)mt_version(t)); break;
-  case P_IS_INFERENCE: lua_pushboolean(L, (t->flags & MT_T_INFERENCE) != 0); break;
-  default: lua_pushnil(L);
+  case P_T:
+    push_transposed(L, st, false);
+    break;
+  case P_MT:
+    push_transposed(L, st, true);
+    break;
+  case P_IS_CUDA:
+    lua_pushboolean(L, t->device >= MT_CUDA);
+    break;
+  case P_IS_CPU:
+    lua_pushboolean(L, t->device == MT_CPU);
+    break;
+  case P_IS_META:
+    lua_pushboolean(L, t->device == MT_META);
+    break;
+  case P_IS_VIEW:
+    lua_pushboolean(L, t->base != NULL);
+    break;
+  case P_ITEMSIZE:
+    lua_pushinteger(L, mt__esize(t->dtype));
+    break;
+  case P_NBYTES:
+    lua_pushnumber(L, (lua_Number)(t->numel * mt__esize(t->dtype)));
+    break;
+  case P_RETAINS_GRAD:
+    lua_pushboolean(L, (t->flags & MT_T_RETAIN_GRAD) != 0);
+    break;
+  case P_OUTPUT_NR:
+    lua_pushinteger(L, (lua_Integer)t->out_nr + 1);
+    break;
+  case P_BASE:
+    mtb_push_tensor(L, st, t->base);
+    break;
+  case P_VERSION:
+    lua_pushinteger(L, (lua_Integer)mt_version(t));
+    break;
+  case P_IS_INFERENCE:
+    lua_pushboolean(L, (t->flags & MT_T_INFERENCE) != 0);
+    break;
+  default:
+    lua_pushnil(L);
   }
 }
 

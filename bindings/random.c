@@ -74,7 +74,8 @@ static int generator_gc(lua_State *L) {
 }
 
 static int generator_manual_seed(lua_State *L) {
-  mt_generator_seed(check_generator(L, 1, "manual_seed"), check_seed(L, 2, "manual_seed: the seed"));
+  mt_generator_seed(check_generator(L, 1, "manual_seed"),
+                    check_seed(L, 2, "manual_seed: the seed"));
   lua_settop(L, 1);
   return 1;
 }
@@ -169,12 +170,10 @@ static int set_rng_state(lua_State *L) {
 void mtb_open_random(lua_State *L, mtb_state *st) {
   static const mtb_function meta[] = {
       {"__gc", generator_gc}, {"__tostring", generator_tostring}, {NULL, NULL}};
-  static const mtb_function methods[] = {{"manual_seed", generator_manual_seed},
-                                         {"seed", generator_seed},
-                                         {"initial_seed", generator_initial_seed},
-                                         {"get_state", generator_get_state},
-                                         {"set_state", generator_set_state},
-                                         {NULL, NULL}};
+  static const mtb_function methods[] = {
+      {"manual_seed", generator_manual_seed},   {"seed", generator_seed},
+      {"initial_seed", generator_initial_seed}, {"get_state", generator_get_state},
+      {"set_state", generator_set_state},       {NULL, NULL}};
   static const mtb_function list[] = {{"Generator", generator_new},
                                       {"is_generator", is_generator},
                                       {"default_generator", default_generator},

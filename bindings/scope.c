@@ -38,7 +38,9 @@ static void add(lua_State *L, mtb_scope *s, mtb_handle *h) {
   s->items[s->n++] = h;
 }
 
-void mtb_scope_add(lua_State *L, mtb_state *st, mtb_handle *h) { add(L, st->scope, h); }
+void mtb_scope_add(lua_State *L, mtb_state *st, mtb_handle *h) {
+  add(L, st->scope, h);
+}
 
 static void leave(mtb_guard *g) {
   mtb_scope *s = g->p;

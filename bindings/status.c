@@ -45,7 +45,8 @@ void mtb_where(lua_State *L, char *buf, size_t size) {
   lua_Debug ar;
   if (user_frame(L, mtb_state_of(L), &ar))
     snprintf(buf, size, "%s:%d", ar.short_src, ar.currentline);
-  else if (size) buf[0] = 0;
+  else if (size)
+    buf[0] = 0;
 }
 
 uint32_t mtb_site(lua_State *L, mtb_state *st) {
@@ -101,8 +102,10 @@ static bool push_module_path(lua_State *L, const mtb_state *st) {
     lua_rawseti(L, top + 4, i);
   }
   lua_remove(L, top + 3);
-  if (name[0]) lua_pushstring(L, name);
-  else lua_pushnil(L);
+  if (name[0])
+    lua_pushstring(L, name);
+  else
+    lua_pushnil(L);
   if (lua_pcall(L, 2, 1, 0) != LUA_OK || !lua_isstring(L, -1)) goto none;
   lua_replace(L, top + 1);
   lua_settop(L, top + 1);
@@ -118,10 +121,13 @@ static int raise(lua_State *L, const char *text) {
   mtb_state *st = mtb_state_of(L);
   lua_Debug ar;
   char where[LUA_IDSIZE + 16] = "";
-  if (user_frame(L, st, &ar)) snprintf(where, sizeof where, "%s:%d: ", ar.short_src, ar.currentline);
+  if (user_frame(L, st, &ar))
+    snprintf(where, sizeof where, "%s:%d: ", ar.short_src, ar.currentline);
   luaL_checkstack(L, 4, NULL);
-  if (push_module_path(L, st)) lua_pushfstring(L, "%s%s%s", where, lua_tostring(L, -1), text);
-  else lua_pushfstring(L, "%s%s", where, text);
+  if (push_module_path(L, st))
+    lua_pushfstring(L, "%s%s%s", where, lua_tostring(L, -1), text);
+  else
+    lua_pushfstring(L, "%s%s", where, text);
   return lua_error(L);
 }
 
@@ -205,36 +211,53 @@ static const char *describe_userdata(lua_State *L, int idx, char *buf, size_t si
   mtb_handle *h = mtb_to_handle(L, idx);
   int dtype;
   char text[200];
-  if (h && h->t) snprintf(buf, size, "a tensor %s", mt__describe(text, sizeof text, h->t));
-  else if (h) snprintf(buf, size, "a closed tensor");
-  else if (mtb_to_dtype(L, idx, &dtype)) snprintf(buf, size, "torch.%s", mt_dtype_name(dtype));
-  else if (mtb_to_box(L, idx, &mtb_tag_generator)) snprintf(buf, size, "a generator");
-  else if (mtb_to_box(L, idx, &mtb_tag_node)) snprintf(buf, size, "a graph node");
-  else snprintf(buf, size, "a userdata");
+  if (h && h->t)
+    snprintf(buf, size, "a tensor %s", mt__describe(text, sizeof text, h->t));
+  else if (h)
+    snprintf(buf, size, "a closed tensor");
+  else if (mtb_to_dtype(L, idx, &dtype))
+    snprintf(buf, size, "torch.%s", mt_dtype_name(dtype));
+  else if (mtb_to_box(L, idx, &mtb_tag_generator))
+    snprintf(buf, size, "a generator");
+  else if (mtb_to_box(L, idx, &mtb_tag_node))
+    snprintf(buf, size, "a graph node");
+  else
+    snprintf(buf, size, "a userdata");
   return buf;
 }
 
 const char *mtb_describe(lua_State *L, int idx, char *buf, size_t size) {
   switch (lua_type(L, idx)) {
-  case LUA_TNONE: snprintf(buf, size, "nothing"); break;
-  case LUA_TNIL: snprintf(buf, size, "nil"); break;
-  case LUA_TBOOLEAN: snprintf(buf, size, "%s", lua_toboolean(L, idx) ? "true" : "false"); break;
-  case LUA_TNUMBER: snprintf(buf, size, "%.14g", (double)lua_tonumber(L, idx)); break;
+  case LUA_TNONE:
+    snprintf(buf, size, "nothing");
+    break;
+  case LUA_TNIL:
+    snprintf(buf, size, "nil");
+    break;
+  case LUA_TBOOLEAN:
+    snprintf(buf, size, "%s", lua_toboolean(L, idx) ? "true" : "false");
+    break;
+  case LUA_TNUMBER:
+    snprintf(buf, size, "%.14g", (double)lua_tonumber(L, idx));
+    break;
   case LUA_TSTRING: {
     const char *s = lua_tostring(L, idx);
     snprintf(buf, size, "'%.40s%s'", s, strlen(s) > 40 ? "..." : "");
     break;
   }
-  case LUA_TUSERDATA: return describe_userdata(L, idx, buf, size);
+  case LUA_TUSERDATA:
+    return describe_userdata(L, idx, buf, size);
   case LUA_TTABLE:
     snprintf(buf, size, mtb_is_size(L, idx) ? "a Size" : "a table");
     idx = mtb_absindex(L, idx);
     if (luaL_getmetafield(L, idx, "__typename")) {
-      if (lua_type(L, -1) == LUA_TSTRING) snprintf(buf, size, "an instance of %s", lua_tostring(L, -1));
+      if (lua_type(L, -1) == LUA_TSTRING)
+        snprintf(buf, size, "an instance of %s", lua_tostring(L, -1));
       lua_pop(L, 1);
     }
     break;
-  default: snprintf(buf, size, "a %s", lua_typename(L, lua_type(L, idx)));
+  default:
+    snprintf(buf, size, "a %s", lua_typename(L, lua_type(L, idx)));
   }
   return buf;
 }
@@ -252,8 +275,10 @@ static int lua_raise(lua_State *L) {
 static int lua_where(lua_State *L) {
   char where[LUA_IDSIZE + 16];
   mtb_where(L, where, sizeof where);
-  if (where[0]) lua_pushstring(L, where);
-  else lua_pushnil(L);
+  if (where[0])
+    lua_pushstring(L, where);
+  else
+    lua_pushnil(L);
   return 1;
 }
 

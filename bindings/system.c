@@ -19,7 +19,8 @@ static int get_num_threads(lua_State *L) {
 
 static int set_num_threads(lua_State *L) {
   int64_t n = mtb_check_whole(L, 1, "set_num_threads: the number");
-  if (n < 1 || n > 4096) mtb_error(L, "set_num_threads: expected 1 to 4096, got %lld", (long long)n);
+  if (n < 1 || n > 4096)
+    mtb_error(L, "set_num_threads: expected 1 to 4096, got %lld", (long long)n);
   MTB_CHECK(L, mt_set_num_threads((int)n));
   return 0;
 }

@@ -26,8 +26,10 @@ mtb_handle *mtb_new_handle(lua_State *L, mtb_state *st) {
 }
 
 void mtb_push_tensor(lua_State *L, mtb_state *st, mt_tensor *t) {
-  if (!t) lua_pushnil(L);
-  else mtb_new_handle(L, st)->t = mt_retain(t);
+  if (!t)
+    lua_pushnil(L);
+  else
+    mtb_new_handle(L, st)->t = mt_retain(t);
 }
 
 void mtb_close_handle(mtb_handle *h, uint32_t why) {
@@ -144,22 +146,28 @@ static int check_dim(lua_State *L, int idx, const mt_tensor *t, const char *who)
   int n = t->ndim ? t->ndim : 1;
   if (d == 0) mtb_error(L, "%s: dim is 0: dimensions count from 1", who);
   if (d < -n || d > n || !t->ndim)
-    mtb_error(L, "%s: Dimension out of range (expected to be in range of [1, %d] or [-%d, -1], but got %lld)",
+    mtb_error(L,
+              "%s: Dimension out of range (expected to be in range of [1, %d] or [-%d, -1], but "
+              "got %lld)",
               who, n, n, (long long)d);
   return (int)(d < 0 ? d + n : d - 1);
 }
 
 static int tensor_size(lua_State *L) {
   mt_tensor *t = mtb_check_tensor(L, 1, "size");
-  if (lua_isnoneornil(L, 2)) mtb_push_size(L, mtb_up(L), t->ndim, t->sizes);
-  else lua_pushnumber(L, (lua_Number)t->sizes[check_dim(L, 2, t, "size")]);
+  if (lua_isnoneornil(L, 2))
+    mtb_push_size(L, mtb_up(L), t->ndim, t->sizes);
+  else
+    lua_pushnumber(L, (lua_Number)t->sizes[check_dim(L, 2, t, "size")]);
   return 1;
 }
 
 static int tensor_stride(lua_State *L) {
   mt_tensor *t = mtb_check_tensor(L, 1, "stride");
-  if (lua_isnoneornil(L, 2)) mtb_push_size(L, mtb_up(L), t->ndim, t->strides);
-  else lua_pushnumber(L, (lua_Number)t->strides[check_dim(L, 2, t, "stride")]);
+  if (lua_isnoneornil(L, 2))
+    mtb_push_size(L, mtb_up(L), t->ndim, t->strides);
+  else
+    lua_pushnumber(L, (lua_Number)t->strides[check_dim(L, 2, t, "stride")]);
   return 1;
 }
 
@@ -282,7 +290,7 @@ static int tensor_detach_(lua_State *L) {
   if (n && n->retain && n->retain[t->out_nr] == t) n->retain[t->out_nr] = NULL;
   t->node = NULL;
   t->out_nr = 0;
-  t->flags &= (uint16_t)~(MT_T_REQUIRES_GRAD | MT_T_RETAIN_GRAD);
+  t->flags &= (uint16_t) ~(MT_T_REQUIRES_GRAD | MT_T_RETAIN_GRAD);
   mt_node_release(n);
   lua_settop(L, 1);
   return 1;
@@ -310,8 +318,10 @@ static int is_parameter(lua_State *L) {
 
 static int mark_parameter(lua_State *L) {
   mt_tensor *t = mtb_check_tensor(L, 1, "mark_parameter");
-  if (lua_isnoneornil(L, 2) || lua_toboolean(L, 2)) t->flags |= MT_T_PARAMETER;
-  else t->flags &= (uint16_t)~MT_T_PARAMETER;
+  if (lua_isnoneornil(L, 2) || lua_toboolean(L, 2))
+    t->flags |= MT_T_PARAMETER;
+  else
+    t->flags &= (uint16_t)~MT_T_PARAMETER;
   lua_settop(L, 1);
   return 1;
 }
@@ -332,14 +342,10 @@ static int set_method(lua_State *L) {
 }
 
 void mtb_open_tensor(lua_State *L, mtb_state *st) {
-  static const mtb_function meta[] = {{"__gc", tensor_gc},
-                                      {"__eq", tensor_eq},
-                                      {"__len", tensor_len},
-                                      {"__tostring", tensor_tostring},
-                                      {"__concat", tensor_concat},
-                                      {"__lt", tensor_compare},
-                                      {"__le", tensor_compare},
-                                      {NULL, NULL}};
+  static const mtb_function meta[] = {{"__gc", tensor_gc},         {"__eq", tensor_eq},
+                                      {"__len", tensor_len},       {"__tostring", tensor_tostring},
+                                      {"__concat", tensor_concat}, {"__lt", tensor_compare},
+                                      {"__le", tensor_compare},    {NULL, NULL}};
   static const mtb_function methods[] = {{"size", tensor_size},
                                          {"stride", tensor_stride},
                                          {"has_shape", tensor_has_shape},
@@ -368,12 +374,10 @@ void mtb_open_tensor(lua_State *L, mtb_state *st) {
                                          {"detach_", tensor_detach_},
                                          {"release", tensor_release},
                                          {NULL, NULL}};
-  static const mtb_function list[] = {{"is_tensor", is_tensor},
-                                      {"is_parameter", is_parameter},
-                                      {"mark_parameter", mark_parameter},
-                                      {"set_printer", set_printer},
-                                      {"set_method", set_method},
-                                      {NULL, NULL}};
+  static const mtb_function list[] = {
+      {"is_tensor", is_tensor},           {"is_parameter", is_parameter},
+      {"mark_parameter", mark_parameter}, {"set_printer", set_printer},
+      {"set_method", set_method},         {NULL, NULL}};
   lua_newtable(L);
   mtb_functions(L, st, meta);
   lua_pushvalue(L, -1);

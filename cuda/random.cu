@@ -313,14 +313,15 @@ int bernoulli_op(mt_frame *f) {
 
 // ---- randperm: numbers sorted by 64-bit keys, equal keys by number ----
 
-__global__ void make_keys(mtc_pair *pairs, int64_t n, int64_t padded, uint64_t seed,
+// The low bits of a key hold the number itself, as on the CPU: no two are equal.
+__global__ void make_keys(mtc_pair *pairs, int64_t n, int64_t padded, uint64_t mask, uint64_t seed,
                           uint64_t stream) {
   MTC_EACH(i, padded) {
     mtc_pair p = {UINT64_MAX, INT64_MAX};
     if (i < n) {
       uint32_t w[4];
       mt__philox_at(w, seed, stream, (uint64_t)i / 2, 0);
-      p.key = two_words(w + 2 * (i % 2));
+      p.key = (two_words(w + 2 * (i % 2)) & ~mask) | (uint64_t)i;
       p.at = i;
     }
     pairs[i] = p;
@@ -341,7 +342,10 @@ int randperm_op(mt_frame *f) {
   mtc_scratch scratch;
   MTC_TRY(scratch.take(out->device, padded * (int64_t)sizeof(mtc_pair)));
   mtc_pair *pairs = (mtc_pair *)scratch.p;
-  MTC_LAUNCH(make_keys, mtc_grid(padded), MTC_THREADS, s, pairs, n, padded, f->seed, f->stream);
+  uint64_t mask = 0;
+  while (mask < (uint64_t)n - 1) mask = mask << 1 | 1;
+  MTC_LAUNCH(make_keys, mtc_grid(padded), MTC_THREADS, s, pairs, n, padded, mask, f->seed,
+             f->stream);
   MTC_TRY(mtc_launched("randperm"));
   MTC_TRY(mtc_sort_pairs(pairs, 1, padded, s));
   MTC_LAUNCH(take_numbers, mtc_grid(n), MTC_THREADS, s, (const mtc_pair *)pairs, n, mtc_ptr(out),

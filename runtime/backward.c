@@ -277,11 +277,28 @@ int mt__node_vjp(mt_node *n, mt_tensor **g, mt_tensor **gin, const bool *need) {
   return status;
 }
 
+/* A copy of the gradient that lies in memory as the base did: a view step may speak of strides
+ * and offsets (as_strided). */
+static int like_base(mt_tensor **out, const mt_tensor *base, mt_tensor *g) {
+  if (mt__is_contiguous(base) && base->offset == 0 && mt__is_contiguous(g)) return mt_clone(out, g);
+  MT_AUTO *t = NULL;
+  MT_TRY(mt__shallow(&t, base, false));
+  int64_t last = base->offset;
+  for (int d = 0; d < base->ndim; d++) last += base->strides[d] * (base->sizes[d] - 1);
+  int64_t elements = base->numel ? last + 1 : 0;
+  if (base->device != MT_META)
+    MT_TRY(mt__storage_new(&t->storage, base->device, elements * mt__esize(base->dtype)));
+  MT_TRY(mt_copy_(t, g, false));
+  *out = t;
+  t = NULL;
+  return MT_OK;
+}
+
 /* The base of a written view: the gradient outside the view passes, inside it goes through the
  * write's own derivative. */
 static int run_copyslices(mt_node *n, mt_tensor *g, mt_tensor **gin, const bool *need) {
   MT_AUTO *whole = NULL, *part = NULL, *inside = NULL, *done = NULL;
-  MT_TRY(mt_clone(&whole, g));
+  MT_TRY(like_base(&whole, n->saved[0], g));
   MT_TRY(mt__viewstep_apply(&part, n->step, whole));
   MT_TRY(mt_clone(&inside, part));
   MT_TRY(mt__node_vjp(n->inner, &inside, gin, need));

@@ -12,7 +12,8 @@ int mt__op_fail(const mt_frame *f, int code, const char *fmt, ...) {
   va_start(ap, fmt);
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
-  return mt_fail(code, "%s%s: %s", f->op->base, f->form == MT_CALL_INPLACE ? "_" : "", text);
+  const char *name = f->op->base + (f->op->base[0] == '_'); /* what a hidden op stands for */
+  return mt_fail(code, "%s%s: %s", name, f->form == MT_CALL_INPLACE ? "_" : "", text);
 }
 
 int mt__out(mt_frame *f, int k, int dtype, int device, int ndim, const int64_t *sizes) {

@@ -408,6 +408,15 @@ static bool is_flat(const mt_iter *it, const mt_map *m) {
   return m->loop != NULL || flat_step(it, 1) == 1 || it->ndim == 0;
 }
 
+/* A stored tile is small enough that its stores are still on their way while the next one is
+ * computed, and what comes later is asked for by hand: a loop with much arithmetic does not look
+ * far enough ahead to keep the memory busy. */
+enum { STREAM_TILE = 1024, STREAM_AHEAD = 2048 };
+
+static inline void fetch(const char *p, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(p + i);
+}
+
 static void map_flat(void *ctx, int64_t begin, int64_t end) {
   const job *j = ctx;
   const mt_map *m = j->m;
@@ -441,10 +450,12 @@ static void map_flat(void *ctx, int64_t begin, int64_t end) {
     m->loop(out, in, step, end - begin, m->params);
     return;
   }
-  char tile[MT_TILE_BYTES] __attribute__((aligned(64)));
-  const int64_t most = MT_TILE_BYTES >> size;
+  char tile[STREAM_TILE] __attribute__((aligned(64)));
+  const int64_t most = STREAM_TILE >> size;
   for (int64_t i = begin; i < end; i += most) {
     int64_t n = end - i < most ? end - i : most;
+    for (int k = 1; k < it->nops; k++)
+      if (step[k - 1]) fetch((const char *)in[k - 1] + STREAM_AHEAD, n << log_size(m->have[k]));
     m->loop(tile, in, step, n, m->params);
     j->copy->stream(out, tile, n << size);
     out += n << size;

@@ -1,7 +1,7 @@
 /* randmath.h: what random ops make of an element's words, operation by operation.
  *
- * Plain C that a CUDA compiler reads as well (with MT_PHILOX_FN and MT_FMA set), so that every
- * device gives the same: uniform numbers and choices bit for bit, normal and exponential float32
+ * Plain C that a CUDA compiler reads as well (with MT_PHILOX_FN and MT_FMA set, and products and
+ * sums kept apart as here, -fmad=false), so that every device gives the same: uniform numbers and choices bit for bit, normal and exponential float32
  * numbers wherever there is a fused multiply-add, and those of float64, which use the library's
  * log, sin and cos, to a few ulp.
  */

@@ -222,7 +222,7 @@ const mt_opdef mt__ops_reduce[] = {
      .vjp = mean_vjp,
      .dtypes = MT_D_ALL,
      .samples = "{f(3,4)}, {f(3,4), 2, {keepdim=true}}, {f(2,3,4), {1,3}}, {t(f(3,5)), 1}, {f()}, "
-                "{f(3,0), 1}, {i(3,4), {dtype=torch.float64}}"},
+                "{f(3,0), 1}, {i(3,4), {dtype=torch.float64}}, {b(3,4), {dtype=torch.float32}}"},
     {.sig = MT_SIG("prod(Tensor self, dim? dim=None, bool keepdim=false, *, dtype? dtype=None) "
                    "-> Tensor"),
      .doc = "Product of all elements, or over one dimension.",

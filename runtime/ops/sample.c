@@ -18,7 +18,7 @@
  * then to smaller buckets by the bits that follow, until about FEW are left; those are ranked by
  * comparing each with each, which takes no branch that a processor could guess wrong. */
 
-enum { FEW = 8, ONE_STEP_BITS = 14, TOP_BITS = 10, MORE_BITS = 12 };
+enum { FEW = 4, ONE_STEP_BITS = 14, TOP_BITS = 10, MORE_BITS = 12 };
 
 /* Bits that divide n keys into buckets of about FEW. */
 static int bucket_bits(int64_t n) {

@@ -6,4 +6,6 @@ return {
   ["{t(f(3,5)), 1}"] = {{dtype="float64", sizes={3}, {0.31062,0.15100000000000002,-0.2226}}},
   ["{f()}"] = {{dtype="float64", sizes={}, {0.1679}}},
   ["{f(3,0), 1}"] = {{dtype="float64", sizes={0}, {}}},
+  ["{i(3,4), {dtype=torch.float64}}"] = {{dtype="float64", sizes={}, {0.5833333333333334}}},
+  ["{b(3,4), {dtype=torch.float32}}"] = {{dtype="float32", sizes={}, {0.6666666865348816}}},
 }
