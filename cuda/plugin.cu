@@ -47,7 +47,9 @@ mtc_note *mtc_notes(int device) {
   return notes[ordinal];
 }
 
-static int count(void) { return device_count; }
+static int count(void) {
+  return device_count;
+}
 
 static int raise_note(int device) {
   int ordinal = device - MT_CUDA;
@@ -175,9 +177,9 @@ static void after_fork(void) {
 extern "C" __attribute__((visibility("default"))) int mt_plugin_init(const mt_host *host,
                                                                      const mt_device_table **out) {
   static const mt_device_table table = {
-      MT_PLUGIN_VERSION, "cuda",     count,      mtc_alloc,   mtc_free,      mtc_flush,
-      mtc_cached,        memory_info, synchronize, stream_new, stream_free,   stream_set,
-      copy,              fill_zero,  find_kernel, device_name, deterministic, after_fork};
+      MT_PLUGIN_VERSION, "cuda",      count,         mtc_alloc,   mtc_free,   mtc_flush, mtc_cached,
+      memory_info,       synchronize, stream_new,    stream_free, stream_set, copy,      fill_zero,
+      find_kernel,       device_name, deterministic, after_fork};
   *out = NULL;
   if (host->version != MT_PLUGIN_VERSION)
     return host->fail(MT_ERR_UNSUPPORTED, "the CUDA plugin was built for version %d, not %d",

@@ -126,7 +126,6 @@ typedef struct sums {
 } sums;
 static sums cpu, cuda[CUDA_DEVICES];
 
-
 /* Owner-only counters: others may read them at any time. */
 static inline void bump(counter *c, int64_t by) {
   int64_t v = atomic_load_explicit(c, memory_order_relaxed);

@@ -10,9 +10,13 @@ static bool gets_history(const mt_tensor *t) {
          mt__requires_grad(t->base);
 }
 
-bool mt_requires_grad(const mt_tensor *t) { return mt__requires_grad(t) || gets_history(t); }
+bool mt_requires_grad(const mt_tensor *t) {
+  return mt__requires_grad(t) || gets_history(t);
+}
 
-bool mt_is_leaf(const mt_tensor *t) { return !t->node && !gets_history(t); }
+bool mt_is_leaf(const mt_tensor *t) {
+  return !t->node && !gets_history(t);
+}
 
 int mt_set_requires_grad(mt_tensor *t, bool on) {
   if (!mt_is_leaf(t)) {
@@ -21,13 +25,16 @@ int mt_set_requires_grad(mt_tensor *t, bool on) {
                                 ":detach() to get a tensor that does not require grad");
   }
   if (on && !mt__is_float(t->dtype))
-    return mt_fail(MT_ERR_DTYPE, "only Tensors of floating point dtype can require gradients, got %s",
+    return mt_fail(MT_ERR_DTYPE,
+                   "only Tensors of floating point dtype can require gradients, got %s",
                    mt_dtype_name(t->dtype));
   if (on && (t->flags & MT_T_INFERENCE) && !mt_inference_enabled())
     return mt_fail(MT_ERR_GRAD, "Setting requires_grad=true on inference tensor outside "
                                 "inference_mode is not allowed; :clone() it first");
-  if (on) t->flags |= MT_T_REQUIRES_GRAD;
-  else t->flags &= (uint16_t)~MT_T_REQUIRES_GRAD;
+  if (on)
+    t->flags |= MT_T_REQUIRES_GRAD;
+  else
+    t->flags &= (uint16_t)~MT_T_REQUIRES_GRAD;
   return MT_OK;
 }
 
@@ -70,7 +77,9 @@ static int places(void **array, const mt_node *n) {
   return *array ? MT_OK : mt__fail_memory((size_t)n->nout * sizeof(void *));
 }
 
-int mt__node_retains(mt_node *n) { return places((void **)&n->retain, n); }
+int mt__node_retains(mt_node *n) {
+  return places((void **)&n->retain, n);
+}
 
 int mt_retain_grad(mt_tensor *t) {
   if (!mt_requires_grad(t))

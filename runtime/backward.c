@@ -15,7 +15,7 @@
 
 /* A node with the gradients that have arrived so far. */
 typedef struct task {
-  mt_node *node; /* owned */
+  mt_node *node;  /* owned */
   mt_tensor *g[]; /* [output] */
 } task;
 
@@ -43,16 +43,16 @@ struct mt_backward {
   task **heap;
   size_t n, cap;
   nodemap tasks;
-  bool pruned; /* gradients of given inputs only */
+  bool pruned;    /* gradients of given inputs only */
   nodemap useful; /* pruned: nodes that lead to an input */
   int ncaptures;
   capture *captures;
   /* the task being worked on */
   task *now;
   int stage;
-  int out;         /* STAGE_HOOKS: the output whose hooks are running */
-  mt_token *hook;  /* the next hook to run */
-  int kept;        /* outputs whose tensor has had its retain_grad */
+  int out;            /* STAGE_HOOKS: the output whose hooks are running */
+  mt_token *hook;     /* the next hook to run */
+  int kept;           /* outputs whose tensor has had its retain_grad */
   mt_tensor **answer; /* gradients given by the caller for a node of its own */
   int nanswer;
   mt_tensor **gin; /* gradients of the node's inputs */
@@ -147,7 +147,9 @@ static task *heap_pop(mt_backward *b) {
   return top;
 }
 
-static size_t task_bytes(const mt_node *n) { return sizeof(task) + n->nout * sizeof(mt_tensor *); }
+static size_t task_bytes(const mt_node *n) {
+  return sizeof(task) + n->nout * sizeof(mt_tensor *);
+}
 
 static void task_free(task *t) {
   if (!t) return;
@@ -234,15 +236,17 @@ static int check_saved(const mt_node *n, const mt_tensor *t, uint32_t version, c
   return mt_fail(MT_ERR_GRAD,
                  "one of the variables needed for gradient computation has been modified by an "
                  "inplace operation: %s of %s, %s, is at version %u; expected version %u instead",
-                 what, n->op->base, mt__describe(text, sizeof text, t), t->storage->version, version);
+                 what, n->op->base, mt__describe(text, sizeof text, t), t->storage->version,
+                 version);
 }
 
 static int check_versions(const mt_node *n) {
   int slot = 0;
   for (int i = 0; i < n->op->nparams; i++) {
     int type = n->op->params[i].type;
-    int count = type == MT_P_TENSOR || type == MT_P_OPERAND ? 1
-                : type == MT_P_TENSORS && n->args[i].kind == MT_TENSORS ? n->args[i].n : 0;
+    int count = type == MT_P_TENSOR || type == MT_P_OPERAND             ? 1
+                : type == MT_P_TENSORS && n->args[i].kind == MT_TENSORS ? n->args[i].n
+                                                                        : 0;
     for (int k = 0; k < count; k++, slot++)
       MT_TRY(check_saved(n, n->saved[slot], n->versions[slot], n->op->params[i].name));
   }
@@ -267,8 +271,16 @@ int mt__node_vjp(mt_node *n, mt_tensor **g, mt_tensor **gin, const bool *need) {
     n->outs[k]->node = mt_node_retain(n);
     n->outs[k]->out_nr = (uint32_t)k;
   }
-  mt_vjp v = {.op = n->op, .node = n, .args = n->args, .outs = n->outs, .g = g, .gin = gin,
-              .need = need, .nslots = n->nslots, .seed = n->seed, .stream = n->stream};
+  mt_vjp v = {.op = n->op,
+              .node = n,
+              .args = n->args,
+              .outs = n->outs,
+              .g = g,
+              .gin = gin,
+              .need = need,
+              .nslots = n->nslots,
+              .seed = n->seed,
+              .stream = n->stream};
   int status = n->op->def.vjp(&v);
   for (int k = 0; create && k < n->nout; k++) {
     n->outs[k]->node = NULL;
@@ -327,8 +339,8 @@ static int accumulate(mt_node *n, mt_tensor **g) {
     leaf->grad = sum;
     return MT_OK;
   }
-  bool own = t->refs == 1 && t->storage && t->storage->refs == 1 && !t->base &&
-             mt__is_dense(t) && !t->storage->release;
+  bool own = t->refs == 1 && t->storage && t->storage->refs == 1 && !t->base && mt__is_dense(t) &&
+             !t->storage->release;
   if (own || mt_grad_enabled()) {
     leaf->grad = t;
     *g = NULL;
@@ -405,8 +417,10 @@ static int capture_grads(mt_backward *b, task *t) {
     mt_tensor *x = t->node->retain[k];
     if (!x || !t->g[k]) continue;
     mt_tensor *sum = NULL;
-    if (x->grad) MT_TRY(mt_add(&sum, mt__arg_t(x->grad), mt__arg_t(t->g[k]), mt__arg_i(1)));
-    else sum = mt_retain(t->g[k]);
+    if (x->grad)
+      MT_TRY(mt_add(&sum, mt__arg_t(x->grad), mt__arg_t(t->g[k]), mt__arg_i(1)));
+    else
+      sum = mt_retain(t->g[k]);
     mt_release(x->grad);
     x->grad = sum;
   }
@@ -484,7 +498,9 @@ int mt_backward_grads(mt_backward *b, mt_tensor ***grads) {
   return b->stage == STAGE_HOOKS ? 1 : b->now->node->nout;
 }
 
-mt_node *mt_backward_node(mt_backward *b) { return b->now->node; }
+mt_node *mt_backward_node(mt_backward *b) {
+  return b->now->node;
+}
 
 int mt_backward_answer(mt_backward *b, int n, mt_tensor **grads) {
   task *t = b->now;
@@ -577,11 +593,12 @@ static int add_root(mt_backward *b, mt_tensor *root, mt_tensor *grad, const mt_e
   if (g->ndim != root->ndim ||
       memcmp(g->sizes, root->sizes, (size_t)g->ndim * sizeof *g->sizes) != 0) {
     char a[200], c[200];
-    return mt_fail(MT_ERR_SHAPE,
-                   "Mismatch in shape: grad_output[%d] has a shape of %s and output[%d] has a shape "
-                   "of %s.",
-                   i + 1, mt__shape_text(a, sizeof a, g->ndim, g->sizes), i + 1,
-                   mt__shape_text(c, sizeof c, root->ndim, root->sizes));
+    return mt_fail(
+        MT_ERR_SHAPE,
+        "Mismatch in shape: grad_output[%d] has a shape of %s and output[%d] has a shape "
+        "of %s.",
+        i + 1, mt__shape_text(a, sizeof a, g->ndim, g->sizes), i + 1,
+        mt__shape_text(c, sizeof c, root->ndim, root->sizes));
   }
   mt_tensor *t = g;
   g = NULL;
@@ -596,7 +613,8 @@ static int begin(mt_backward *b, int nroots, mt_tensor **roots, mt_tensor **grad
   for (int i = 0; i < nroots; i++) {
     if (!mt_requires_grad(roots[i]))
       return mt_fail(MT_ERR_GRAD,
-                     "element %d of tensors does not require grad and does not have a grad_fn", i + 1);
+                     "element %d of tensors does not require grad and does not have a grad_fn",
+                     i + 1);
     MT_TRY(mt__view_refresh(roots[i]));
     MT_TRY(mt__edge_of(&edges[i], roots[i]));
     nodes[i] = edges[i].node;
@@ -608,8 +626,8 @@ static int begin(mt_backward *b, int nroots, mt_tensor **roots, mt_tensor **grad
     if (!b->captures) return mt__fail_memory((size_t)ninputs * sizeof *b->captures);
     for (int i = 0; i < ninputs; i++) {
       if (!mt_requires_grad(inputs[i]))
-        return mt_fail(MT_ERR_GRAD, "One of the differentiated Tensors does not require grad (input %d)",
-                       i + 1);
+        return mt_fail(MT_ERR_GRAD,
+                       "One of the differentiated Tensors does not require grad (input %d)", i + 1);
       MT_TRY(mt__view_refresh(inputs[i]));
       mt_edge e;
       MT_TRY(mt__edge_of(&e, inputs[i]));

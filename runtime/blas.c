@@ -117,7 +117,8 @@ static void find_blas(void) {
   void *s = dlsym(lib, "cblas_sgemm"), *d = dlsym(lib, "cblas_dgemm");
   const char *core = core_name ? core_name() : "unknown";
   char version[32] = "OpenBLAS";
-  if (config) sscanf(config(), "%*s %23s", version + snprintf(version, sizeof version, "OpenBLAS "));
+  if (config)
+    sscanf(config(), "%*s %23s", version + snprintf(version, sizeof version, "OpenBLAS "));
   if (!s || !d || !set_threads) {
     snprintf(blas.text, sizeof blas.text, "own kernels (%.100s lacks cblas_sgemm)", found);
     return;
@@ -156,7 +157,8 @@ static int take_slot(void) {
   for (int i = 0; i < SLOTS; i++) {
     if (atomic_exchange_explicit(&slots[i].busy, true, memory_order_acquire)) continue;
     if (!slots[i].memory) {
-      void *p = mmap(NULL, MT_GEMM_WORK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      void *p =
+          mmap(NULL, MT_GEMM_WORK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       if (p != MAP_FAILED) slots[i].memory = p;
     }
     if (slots[i].memory) return i;
@@ -203,11 +205,20 @@ static void choose(plan *s, const mt_product *p) {
   const int lanes = s->kernels->lanes;
   const int64_t bytes = p->dtype == MT_FLOAT32 ? 4 : 8;
   mt_gemm_block *g = &s->g;
-  *g = (mt_gemm_block){.m = p->m, .n = p->n, .k = p->k,
-                       .x = p->a, .xr = p->ta ? 1 : p->lda, .xc = p->ta ? p->lda : 1,
-                       .y = p->b, .yr = p->tb ? 1 : p->ldb, .yc = p->tb ? p->ldb : 1,
-                       .c = p->c, .cr = p->ldc, .bias = p->bias,
-                       .alpha = p->alpha, .beta = p->beta};
+  *g = (mt_gemm_block){.m = p->m,
+                       .n = p->n,
+                       .k = p->k,
+                       .x = p->a,
+                       .xr = p->ta ? 1 : p->lda,
+                       .xc = p->ta ? p->lda : 1,
+                       .y = p->b,
+                       .yr = p->tb ? 1 : p->ldb,
+                       .yc = p->tb ? p->ldb : 1,
+                       .c = p->c,
+                       .cr = p->ldc,
+                       .bias = p->bias,
+                       .alpha = p->alpha,
+                       .beta = p->beta};
   s->how = BLOCK;
   /* A vector's one step may be taken for 1 as it likes. */
   if (p->n == 1 && p->ldb == 1) g->yr = 1, g->yc = p->k;
@@ -313,8 +324,12 @@ static void run_one(const plan *s, mt_gemm_block *g) {
                     g->trans ? 1 : g->cr, g->trans ? g->cr : 1, g->bias, g->bias_rows,
                     !g->bias_rows);
     break;
-  case ROWS: s->kernels->rows(g); break;
-  case BLAS: run_blas(s->dtype, g); break;
+  case ROWS:
+    s->kernels->rows(g);
+    break;
+  case BLAS:
+    run_blas(s->dtype, g);
+    break;
   }
 }
 
@@ -417,7 +432,9 @@ int mt__gemm_batched(int dtype, bool ta, bool tb, int64_t count, int64_t m, int6
                      double alpha, const void *a, int64_t lda, int64_t sa, const void *b,
                      int64_t ldb, int64_t sb, double beta, void *c, int64_t ldc, int64_t sc) {
   batch t = {.p = {dtype, ta, tb, m, n, k, a, b, lda, ldb, c, ldc, alpha, beta, NULL},
-             .sa = sa, .sb = sb, .sc = sc};
+             .sa = sa,
+             .sb = sb,
+             .sc = sc};
   if (count <= 0 || m <= 0 || n <= 0) return MT_OK;
   if (count == 1) return mt__product(&t.p, false);
   const double cost = (double)m * (double)n * (double)k;

@@ -24,13 +24,13 @@ typedef struct {
   mt_tensor *small[SMALL];
   bool record;
   int device;
-  mt_tensor *target;    /* the one tensor written in place, or NULL */
-  mt_tensor *given;     /* out = z: a tensor whose memory may serve as out[0]'s */
-  bool took;            /* it did */
-  mt_node *node;        /* of the call */
-  mt_node *base_node;   /* of target's base, when target is a view */
-  mt_viewstep *step;    /* of out[0], when the op is a view */
-  mt_arg *plain;        /* arguments with contiguous or non-overlapping copies put in */
+  mt_tensor *target;  /* the one tensor written in place, or NULL */
+  mt_tensor *given;   /* out = z: a tensor whose memory may serve as out[0]'s */
+  bool took;          /* it did */
+  mt_node *node;      /* of the call */
+  mt_node *base_node; /* of target's base, when target is a view */
+  mt_viewstep *step;  /* of out[0], when the op is a view */
+  mt_arg *plain;      /* arguments with contiguous or non-overlapping copies put in */
   mt_tensor **copies;
   int ncopies;
   mt_arg plain_small[MT_MAX_PARAMS];
@@ -38,7 +38,9 @@ typedef struct {
 
 static __thread bool grad_off, inference;
 
-bool mt_grad_enabled(void) { return !grad_off; }
+bool mt_grad_enabled(void) {
+  return !grad_off;
+}
 
 bool mt_set_grad_enabled(bool on) {
   bool was = !grad_off;
@@ -46,7 +48,9 @@ bool mt_set_grad_enabled(bool on) {
   return was;
 }
 
-bool mt_inference_enabled(void) { return inference; }
+bool mt_inference_enabled(void) {
+  return inference;
+}
 
 bool mt_set_inference(bool on) {
   bool was = inference;
@@ -144,23 +148,30 @@ static int check(call *c) {
     if (t->view && t->storage && t->storage->version != t->view_version)
       MT_TRY(mt__view_refresh(t));
     any |= mt__requires_grad(t);
-    if (!first) first = t;
-    else several_devices |= t->device != first->device;
+    if (!first)
+      first = t;
+    else
+      several_devices |= t->device != first->device;
   }
   c->record = any && !grad_off && op->def.vjp && !(op->def.flags & MT_OP_NO_AUTOGRAD);
   if (first && op->def.dtypes && !(op->def.dtypes >> first->dtype & 1))
     return mt__op_fail(&c->f, MT_ERR_DTYPE, "not implemented for dtype %s",
                        mt_dtype_name(first->dtype));
   if (several_devices && !(op->def.flags & MT_OP_CROSS_DEVICE)) MT_TRY(check_devices(c));
-  if (c->f.form == MT_CALL_INPLACE) c->target = c->slots[0];
-  else if (op->first_written >= 0 && op->params[op->first_written].type == MT_P_TENSOR && op->nout == 1)
+  if (c->f.form == MT_CALL_INPLACE)
+    c->target = c->slots[0];
+  else if (op->first_written >= 0 && op->params[op->first_written].type == MT_P_TENSOR &&
+           op->nout == 1)
     c->target = mt__t(&c->f, op->first_written);
-  if (c->target) MT_TRY(check_written(c, c->target));
+  if (c->target)
+    MT_TRY(check_written(c, c->target));
   else if (op->first_written >= 0) {
     for (int i = 0, slot = 0; i < op->nparams; i++) {
       int type = op->params[i].type, n = 0;
-      if (type == MT_P_TENSOR || type == MT_P_OPERAND) n = 1;
-      else if (type == MT_P_TENSORS && c->f.args[i].kind == MT_TENSORS) n = c->f.args[i].n;
+      if (type == MT_P_TENSOR || type == MT_P_OPERAND)
+        n = 1;
+      else if (type == MT_P_TENSORS && c->f.args[i].kind == MT_TENSORS)
+        n = c->f.args[i].n;
       for (int k = 0; k < n; k++, slot++)
         if (op->params[i].written && c->slots[slot]) MT_TRY(check_written(c, c->slots[slot]));
     }
@@ -221,16 +232,17 @@ static int plain_arguments(call *c) {
       c->copies[c->ncopies++] = fresh;
       mt_arg *args = own_args(c);
       c->slots[slot] = fresh;
-      if (list) args[i].u.ts = c->slots + slot - k; /* a parameter's slots lie in order */
-      else args[i].u.t = fresh;
+      if (list)
+        args[i].u.ts = c->slots + slot - k; /* a parameter's slots lie in order */
+      else
+        args[i].u.t = fresh;
     }
   }
   return MT_OK;
 }
 
 static bool same_sizes(const mt_tensor *a, const mt_tensor *b) {
-  return a->ndim == b->ndim &&
-         memcmp(a->sizes, b->sizes, (size_t)a->ndim * sizeof *a->sizes) == 0;
+  return a->ndim == b->ndim && memcmp(a->sizes, b->sizes, (size_t)a->ndim * sizeof *a->sizes) == 0;
 }
 
 /* May the kernel write straight into z? Only when it is what infer described, and no input
@@ -294,8 +306,7 @@ static int prepare(call *c) {
     f->form = form;
     MT_TRY(status);
     if (c->target && (c->target->flags & MT_T_RETAIN_GRAD)) MT_TRY(mt__node_retains(c->node));
-    if (c->target && c->target->base)
-      MT_TRY(mt__view_write(&c->base_node, c->node, c->target));
+    if (c->target && c->target->base) MT_TRY(mt__view_write(&c->base_node, c->node, c->target));
   }
   if ((op->def.flags & MT_OP_VIEW) && !grad_off && !inference && mt__is_float(f->out[0]->dtype)) {
     mt_tensor *self = c->slots[0];
@@ -332,8 +343,10 @@ static void set_history(mt_tensor *t, mt_node *node, uint32_t out_nr) {
   mt_node *old = t->node;
   if (t->flags & MT_T_RETAIN_GRAD) { /* what asked to keep its gradient keeps the new one */
     old->retain[t->out_nr] = NULL;
-    if (node->retain) node->retain[out_nr] = t;
-    else t->flags &= (uint16_t)~MT_T_RETAIN_GRAD;
+    if (node->retain)
+      node->retain[out_nr] = t;
+    else
+      t->flags &= (uint16_t)~MT_T_RETAIN_GRAD;
   }
   t->node = mt_node_retain(node);
   t->out_nr = out_nr;
@@ -389,8 +402,10 @@ static void commit(call *c) {
   if (op->first_written >= 0)
     for (int i = 0, slot = 0; i < op->nparams; i++) {
       int type = op->params[i].type, n = 0;
-      if (type == MT_P_TENSOR || type == MT_P_OPERAND) n = 1;
-      else if (type == MT_P_TENSORS && f->args[i].kind == MT_TENSORS) n = f->args[i].n;
+      if (type == MT_P_TENSOR || type == MT_P_OPERAND)
+        n = 1;
+      else if (type == MT_P_TENSORS && f->args[i].kind == MT_TENSORS)
+        n = f->args[i].n;
       for (int k = 0; k < n; k++, slot++)
         if (op->params[i].written && c->slots[slot] && c->slots[slot]->storage)
           c->slots[slot]->storage->version++;
@@ -470,7 +485,8 @@ static int call_primitive(const mt_op *op, int form, mt_arg *args, mt_tensor **o
   if (status == MT_OK) status = run(&c);
   if (status == MT_OK) {
     commit(&c);
-    if (c.target) out[0] = mt_retain(c.target);
+    if (c.target)
+      out[0] = mt_retain(c.target);
     else
       for (int k = 0; k < c.f.nout; k++) out[k] = c.f.out[k];
   }
@@ -535,7 +551,9 @@ static int call_composite(const mt_op *op, mt_arg *args, mt_tensor **out) {
   return status;
 }
 
-static int category(int dtype) { return dtype == MT_BOOL ? 0 : mt__is_float(dtype) ? 2 : 1; }
+static int category(int dtype) {
+  return dtype == MT_BOOL ? 0 : mt__is_float(dtype) ? 2 : 1;
+}
 
 static int check_target(const mt_op *op, int dtype, const mt_tensor *target) {
   if (category(dtype) <= category(target->dtype)) return MT_OK;
@@ -575,7 +593,8 @@ static int call_inplace(const mt_op *op, mt_arg *args, mt_tensor **out) {
                    mt__shape_text(b, sizeof b, d->ndim, d->sizes));
   }
   MT_TRY(check_target(op, d->dtype, self));
-  if (direct && d->dtype == self->dtype) return call_primitive(op, MT_CALL_INPLACE, args, out, NULL, NULL);
+  if (direct && d->dtype == self->dtype)
+    return call_primitive(op, MT_CALL_INPLACE, args, out, NULL, NULL);
   if (!op->def.composite) {
     mt_release(d);
     d = NULL;
@@ -590,11 +609,11 @@ static int call_inplace(const mt_op *op, mt_arg *args, mt_tensor **out) {
 /* {out = z}: z takes the result's sizes; where they are z's already, its memory is kept. */
 static int call_out(const mt_op *op, mt_arg *args, mt_tensor **out) {
   mt_tensor *z = out[0];
-  if (op->nout != 1 || op->returns_self)
-    return mt_fail(MT_ERR_VALUE, "%s takes no out", op->base);
+  if (op->nout != 1 || op->returns_self) return mt_fail(MT_ERR_VALUE, "%s takes no out", op->base);
   if (!grad_off && mt__requires_grad(z))
-    return mt_fail(MT_ERR_GRAD, "%s: out=... arguments don't support automatic differentiation, "
-                                "but the out tensor requires grad",
+    return mt_fail(MT_ERR_GRAD,
+                   "%s: out=... arguments don't support automatic differentiation, "
+                   "but the out tensor requires grad",
                    op->base);
   MT_AUTO *r = NULL;
   bool grad = mt_set_grad_enabled(false);

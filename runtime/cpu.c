@@ -64,4 +64,6 @@ const char *mt_isa(void) {
 #endif
 }
 
-const char *mt_version_string(void) { return "0.1.0"; }
+const char *mt_version_string(void) {
+  return "0.1.0";
+}

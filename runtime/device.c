@@ -16,7 +16,9 @@
 static const mt_device_table *cuda_table;
 static int cuda_count;
 
-const mt_device_table *mt__device(int device) { return device >= MT_CUDA ? cuda_table : NULL; }
+const mt_device_table *mt__device(int device) {
+  return device >= MT_CUDA ? cuda_table : NULL;
+}
 
 /* A plugin that is not there is no error here: the device check says that CUDA is not available. */
 static void find_plugin(void) {
@@ -47,11 +49,15 @@ int mt_device_count(int type) {
   return have_plugin() ? cuda_count : 0;
 }
 
-int mt_device_loaded(int type) { return type < MT_CUDA ? 1 : cuda_count; }
+int mt_device_loaded(int type) {
+  return type < MT_CUDA ? 1 : cuda_count;
+}
 
 void mt_device_name(char *buf, size_t size, int device) {
-  if (device >= MT_CUDA) snprintf(buf, size, "cuda:%d", device - MT_CUDA);
-  else snprintf(buf, size, "%s", device == MT_META ? "meta" : "cpu");
+  if (device >= MT_CUDA)
+    snprintf(buf, size, "cuda:%d", device - MT_CUDA);
+  else
+    snprintf(buf, size, "%s", device == MT_META ? "meta" : "cpu");
 }
 
 int mt__device_check(int device) {
@@ -84,7 +90,8 @@ int mt_device_parse(int *out, const char *name) {
       return MT_OK;
     }
   }
-  return mt_fail(MT_ERR_VALUE, "no device \"%.40s\"; devices are \"cpu\", \"meta\", \"cuda\" and \"cuda:N\"",
+  return mt_fail(MT_ERR_VALUE,
+                 "no device \"%.40s\"; devices are \"cpu\", \"meta\", \"cuda\" and \"cuda:N\"",
                  name);
 }
 

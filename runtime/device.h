@@ -37,7 +37,7 @@ typedef struct mt_device_table {
   int64_t (*cached)(int device);
   int (*memory_info)(int device, int64_t *free_bytes, int64_t *total_bytes);
   /* streams */
-  int (*synchronize)(int device);      /* also raises what kernels noted (bad index) */
+  int (*synchronize)(int device); /* also raises what kernels noted (bad index) */
   int (*stream_new)(void **out, int device);
   void (*stream_free)(void *stream, int device);
   int (*stream_set)(void *stream, int device); /* NULL: the default one */

@@ -71,7 +71,8 @@ int mt__dims_mask(const mt_frame *f, const mt_arg *dims, int ndim, uint32_t *mas
     int d = 0;
     MT_TRY(mt__dim(f, "dim", list[i], ndim, &d));
     if (*mask & (1u << d))
-      return mt__op_fail(f, MT_ERR_VALUE, "dim %d appears multiple times in the list of dims", d + 1);
+      return mt__op_fail(f, MT_ERR_VALUE, "dim %d appears multiple times in the list of dims",
+                         d + 1);
     *mask |= 1u << d;
   }
   if (ndim == 0) *mask = 0;
@@ -120,4 +121,6 @@ int mt__want_ndim(const mt_frame *f, const char *param, const mt_tensor *t, int 
                      t->ndim);
 }
 
-void mt__result(mt_frame *f, int k, mt_tensor *t) { f->list[k] = t; }
+void mt__result(mt_frame *f, int k, mt_tensor *t) {
+  f->list[k] = t;
+}

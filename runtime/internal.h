@@ -25,13 +25,15 @@ void mt__message_prepend(const char *fmt, ...) __attribute__((format(printf, 1, 
 int mt__fail_memory(size_t bytes); /* MT_ERR_MEMORY with the words "out of memory" */
 
 /* Passes a failure up. Tensors declared with MT_AUTO are released on the way out. */
-#define MT_TRY(expr)                                                                           \
-  do {                                                                                         \
-    int mt_try_status = (expr);                                                                \
-    if (__builtin_expect(mt_try_status != MT_OK, 0)) return mt_try_status;                     \
+#define MT_TRY(expr)                                                                               \
+  do {                                                                                             \
+    int mt_try_status = (expr);                                                                    \
+    if (__builtin_expect(mt_try_status != MT_OK, 0)) return mt_try_status;                         \
   } while (0)
 
-static inline void mt__auto_release(mt_tensor **t) { mt_release(*t); }
+static inline void mt__auto_release(mt_tensor **t) {
+  mt_release(*t);
+}
 #define MT_AUTO __attribute__((cleanup(mt__auto_release))) mt_tensor
 
 /* "float32 {2, 3}" into buf. */
@@ -130,17 +132,19 @@ extern int mt__isa_level; /* set at load; MOONTORCH_ISA=base|avx2|avx512 lowers 
 /* kernels/<x>.c defines `const mt_kern_<x> MT_KERN(<x>) = {...}` and is compiled once per
  * instruction set; ops/<x>.c says MT_KERNELS(reduce) and then uses mt__kern_reduce()->sum. */
 #if defined(__x86_64__)
-#define MT_KERNELS(x)                                                                          \
-  extern const mt_kern_##x mt__kern_##x##_base, mt__kern_##x##_avx2, mt__kern_##x##_avx512;    \
-  static inline const mt_kern_##x *mt__kern_##x(void) {                                        \
-    return mt__isa_level == MT_ISA_AVX512 ? &mt__kern_##x##_avx512                             \
-           : mt__isa_level == MT_ISA_AVX2 ? &mt__kern_##x##_avx2                               \
-                                          : &mt__kern_##x##_base;                              \
+#define MT_KERNELS(x)                                                                              \
+  extern const mt_kern_##x mt__kern_##x##_base, mt__kern_##x##_avx2, mt__kern_##x##_avx512;        \
+  static inline const mt_kern_##x *mt__kern_##x(void) {                                            \
+    return mt__isa_level == MT_ISA_AVX512 ? &mt__kern_##x##_avx512                                 \
+           : mt__isa_level == MT_ISA_AVX2 ? &mt__kern_##x##_avx2                                   \
+                                          : &mt__kern_##x##_base;                                  \
   }
 #else
-#define MT_KERNELS(x)                                                                          \
-  extern const mt_kern_##x mt__kern_##x##_base;                                                \
-  static inline const mt_kern_##x *mt__kern_##x(void) { return &mt__kern_##x##_base; }
+#define MT_KERNELS(x)                                                                              \
+  extern const mt_kern_##x mt__kern_##x##_base;                                                    \
+  static inline const mt_kern_##x *mt__kern_##x(void) {                                            \
+    return &mt__kern_##x##_base;                                                                   \
+  }
 #endif
 
 /* ---- thread.c ---- */
@@ -152,8 +156,7 @@ int mt__parallel(int64_t ntasks, void (*fn)(void *ctx, int64_t task), void *ctx)
 
 /* Cuts n items into chunks of `grain` (a property of the op, not of the machine) and runs
  * fn(ctx, begin, end) on them. One chunk runs inline without touching the pool. */
-int mt__parallel_range(int64_t n, int64_t grain, void (*fn)(void *, int64_t, int64_t),
-                       void *ctx);
+int mt__parallel_range(int64_t n, int64_t grain, void (*fn)(void *, int64_t, int64_t), void *ctx);
 
 /* ---- rng.c ---- */
 
@@ -176,8 +179,8 @@ int mt__gemm_batched(int dtype, bool ta, bool tb, int64_t batch, int64_t m, int6
                      int64_t ldb, int64_t sb, double beta, void *c, int64_t ldc, int64_t sc);
 /* One product on the calling thread (for use inside tasks). */
 int mt__gemm_serial(int dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
-                    const void *a, int64_t lda, const void *b, int64_t ldb, double beta,
-                    void *c, int64_t ldc);
+                    const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c,
+                    int64_t ldc);
 
 /* ---- table.c, call.c ---- */
 
@@ -207,20 +210,20 @@ struct mt_node {
   _Atomic int32_t refs;
   uint8_t kind;
   uint8_t nout;
-  bool released;   /* a backward without MT_KEEP_GRAPH has passed: saved values are gone */
+  bool released; /* a backward without MT_KEEP_GRAPH has passed: saved values are gone */
   int32_t nslots;
   mt_node *next_dying; /* node.c's list of nodes being freed */
-  uint64_t seq;    /* later nodes have higher numbers: an edge always points to a lower one */
-  const mt_op *op; /* MT_NODE_OP */
+  uint64_t seq;        /* later nodes have higher numbers: an edge always points to a lower one */
+  const mt_op *op;     /* MT_NODE_OP */
   int64_t site;
   uint64_t seed, stream;
-  size_t bytes;    /* of this block */
-  mt_edge *edges;  /* nslots of them, behind the node */
-  mt_arg *args;    /* MT_NODE_OP: the call's arguments; lists lie behind the node */
-  mt_tensor **saved; /* [slot]: what args refers to; a description where no value was saved */
+  size_t bytes;       /* of this block */
+  mt_edge *edges;     /* nslots of them, behind the node */
+  mt_arg *args;       /* MT_NODE_OP: the call's arguments; lists lie behind the node */
+  mt_tensor **saved;  /* [slot]: what args refers to; a description where no value was saved */
   uint32_t *versions; /* [slot] and then [output]: the storage's version when it was saved */
-  mt_tensor **outs; /* [output]: shallow copies, with values where the derivative needs them */
-  mt_token **hooks; /* [output], lazily made */
+  mt_tensor **outs;   /* [output]: shallow copies, with values where the derivative needs them */
+  mt_token **hooks;   /* [output], lazily made */
   mt_tensor **retain; /* [output]: weak, tensors that asked for retain_grad; lazily made */
   /* MT_NODE_ACC */
   mt_tensor *leaf; /* owned */
@@ -232,8 +235,8 @@ struct mt_node {
   uint32_t *custom_versions;
   bool *custom_is_out;
   /* MT_NODE_COPYSLICES */
-  mt_node *inner;      /* the write's own node */
-  mt_viewstep *step;   /* how the written view is made from its base */
+  mt_node *inner;    /* the write's own node */
+  mt_viewstep *step; /* how the written view is made from its base */
 };
 
 /* Makes the node of a call: edges and saved values. Nothing is attached to the outputs yet, so

@@ -105,7 +105,9 @@ typedef struct buffers {
   } tile_of[MT_ITER_OPS]; /* which box tile[k] holds, see place_of; place -1: none */
 } buffers;
 
-static int log_size(int dtype) { return __builtin_ctz((unsigned)mt__esize(dtype)); }
+static int log_size(int dtype) {
+  return __builtin_ctz((unsigned)mt__esize(dtype));
+}
 
 static void box_at(const job *j, int64_t index, box *b) {
   const mt_iter *it = &j->it;
@@ -209,8 +211,8 @@ static void store(const job *j, const box *b, const char *src, char *raw) {
     j->copy->stream(b->ptr[0], src, b->numel << size);
   } else if (j->m->stream && j->it.stride[0][0] == 1 && b->ndim == 2) {
     for (int64_t i = 0; i < b->width[1]; i++)
-      j->copy->stream(b->ptr[0] + (i * j->it.stride[0][1] << size),
-                      src + (i * b->width[0] << size), b->width[0] << size);
+      j->copy->stream(b->ptr[0] + (i * j->it.stride[0][1] << size), src + (i * b->width[0] << size),
+                      b->width[0] << size);
   } else {
     int64_t strides[MT_MAX_DIMS];
     run_strides(b, strides);
@@ -223,19 +225,23 @@ static void fill_number(const job *j, int k, const char *src, buffers *s) {
   s->number_of[k] = src;
   int want = j->m->want[k], size = mt__esize(want);
   char one[8];
-  if (j->m->have[k] == want) memcpy(one, src, (size_t)size);
-  else mt__convert(one, want, 1, src, j->m->have[k], 1, 1);
+  if (j->m->have[k] == want)
+    memcpy(one, src, (size_t)size);
+  else
+    mt__convert(one, want, 1, src, j->m->have[k], 1, 1);
   switch (size) {
-    case 1: memset(s->number[k], one[0], MT_LANES); break;
-    case 2:
-      for (int i = 0; i < MT_LANES; i++) memcpy(s->number[k] + 2 * i, one, 2);
-      break;
-    case 4:
-      for (int i = 0; i < MT_LANES; i++) memcpy(s->number[k] + 4 * i, one, 4);
-      break;
-    default:
-      for (int i = 0; i < MT_LANES; i++) memcpy(s->number[k] + 8 * i, one, 8);
-      break;
+  case 1:
+    memset(s->number[k], one[0], MT_LANES);
+    break;
+  case 2:
+    for (int i = 0; i < MT_LANES; i++) memcpy(s->number[k] + 2 * i, one, 2);
+    break;
+  case 4:
+    for (int i = 0; i < MT_LANES; i++) memcpy(s->number[k] + 4 * i, one, 4);
+    break;
+  default:
+    for (int i = 0; i < MT_LANES; i++) memcpy(s->number[k] + 8 * i, one, 8);
+    break;
   }
 }
 
@@ -255,8 +261,7 @@ static void stage(const job *j, const box *b, int k, buffers *s) {
 static void copy_one_box(const job *j, const box *b, buffers *s) {
   const mt_map *m = j->m;
   if (m->have[0] == m->have[1] && !m->stream) {
-    copy_box(j, b, log_size(m->have[0]), b->ptr[0], j->it.stride[0], b->ptr[1],
-             j->it.stride[1]);
+    copy_box(j, b, log_size(m->have[0]), b->ptr[0], j->it.stride[0], b->ptr[1], j->it.stride[1]);
   } else if (!m->stream && is_run(j, b, 0)) {
     load(j, b, 1, b->ptr[0], s->raw);
   } else {
@@ -340,8 +345,10 @@ static void map_tiles(void *ctx, int64_t begin, int64_t end) {
   box b;
   for (int64_t i = begin; i < end; i++) {
     box_at(j, i, &b);
-    if (j->m->loop) map_box(j, &b, &s);
-    else copy_one_box(j, &b, &s);
+    if (j->m->loop)
+      map_box(j, &b, &s);
+    else
+      copy_one_box(j, &b, &s);
   }
   if (j->m->stream) j->copy->fence();
 }
@@ -397,7 +404,9 @@ static int64_t cut(job *j) {
 
 /* ---- everything contiguous already ---- */
 
-static int64_t flat_step(const mt_iter *it, int k) { return it->ndim ? it->stride[k][0] : 0; }
+static int64_t flat_step(const mt_iter *it, int k) {
+  return it->ndim ? it->stride[k][0] : 0;
+}
 
 static bool is_flat(const mt_iter *it, const mt_map *m) {
   if (it->ndim > 1 || (it->ndim == 1 && it->stride[0][0] != 1)) return false;

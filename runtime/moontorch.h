@@ -95,17 +95,17 @@ const char *mt_last_error(void);
 const char *mt_status_name(int status);
 
 /* ---- dtypes and devices ---- */
-const char *mt_dtype_name(int dtype);        /* "float32"; NULL if there is none */
-int mt_dtype_size(int dtype);                /* bytes of one element */
+const char *mt_dtype_name(int dtype); /* "float32"; NULL if there is none */
+int mt_dtype_size(int dtype);         /* bytes of one element */
 bool mt_dtype_is_float(int dtype);
-int mt_promote_types(int a, int b);          /* PyTorch's lattice */
-int mt_dtype_parse(int *out, const char *name); /* "float32", "float", "long", ... */
-int mt_device_parse(int *out, const char *name);  /* "cpu", "meta", "cuda", "cuda:1" */
+int mt_promote_types(int a, int b);              /* PyTorch's lattice */
+int mt_dtype_parse(int *out, const char *name);  /* "float32", "float", "long", ... */
+int mt_device_parse(int *out, const char *name); /* "cpu", "meta", "cuda", "cuda:1" */
 void mt_device_name(char *buf, size_t size, int device);
-int mt_device_count(int type);               /* MT_CPU, MT_META or MT_CUDA */
-int mt_device_loaded(int type);              /* the same, but 0 until the plugin was asked for */
+int mt_device_count(int type);  /* MT_CPU, MT_META or MT_CUDA */
+int mt_device_loaded(int type); /* the same, but 0 until the plugin was asked for */
 int mt_device_synchronize(int device);
-int mt_load_plugin(const char *path);        /* the CUDA plugin, from a file */
+int mt_load_plugin(const char *path); /* the CUDA plugin, from a file */
 
 /* ---- tensors ---- */
 int mt_new(mt_tensor **out, int dtype, int device, int ndim, const int64_t *sizes);
@@ -113,34 +113,34 @@ int mt_new(mt_tensor **out, int dtype, int device, int ndim, const int64_t *size
  * is gone, and also when this function fails. */
 int mt_from_blob(mt_tensor **out, void *data, int dtype, int ndim, const int64_t *sizes,
                  void (*release)(void *), void *ctx);
-mt_tensor *mt_retain(mt_tensor *t);          /* returns t */
-void mt_release(mt_tensor *t);               /* NULL is fine */
+mt_tensor *mt_retain(mt_tensor *t); /* returns t */
+void mt_release(mt_tensor *t);      /* NULL is fine */
 int mt_dtype_of(const mt_tensor *t);
 int mt_device_of(const mt_tensor *t);
 int mt_ndim(const mt_tensor *t);
 const int64_t *mt_sizes(const mt_tensor *t);
 const int64_t *mt_strides(const mt_tensor *t);
-int64_t mt_offset(const mt_tensor *t);       /* in elements, from the storage's start */
+int64_t mt_offset(const mt_tensor *t); /* in elements, from the storage's start */
 int64_t mt_numel(const mt_tensor *t);
 bool mt_is_contiguous(const mt_tensor *t);
-void *mt_data(const mt_tensor *t);           /* first element; NULL without storage */
+void *mt_data(const mt_tensor *t); /* first element; NULL without storage */
 int64_t mt_storage_bytes(const mt_tensor *t);
-uint64_t mt_storage_id(const mt_tensor *t);  /* equal for tensors that share storage */
-uint64_t mt_id(const mt_tensor *t);          /* never reused within a process */
-uint32_t mt_version(const mt_tensor *t);     /* counts in-place writes */
+uint64_t mt_storage_id(const mt_tensor *t); /* equal for tensors that share storage */
+uint64_t mt_id(const mt_tensor *t);         /* never reused within a process */
+uint32_t mt_version(const mt_tensor *t);    /* counts in-place writes */
 /* The number in a tensor of one element: exactly one of i and f is meaningful. */
 int mt_item(const mt_tensor *t, bool *is_float, int64_t *i, double *f);
 
 /* ---- ops ---- */
-const mt_op *mt_op_find(const char *name);   /* "add", "max.dim"; NULL if there is none */
+const mt_op *mt_op_find(const char *name); /* "add", "max.dim"; NULL if there is none */
 int mt_op_count(void);
 const mt_op *mt_op_at(int id);
 const char *mt_op_name(const mt_op *op);
 const char *mt_op_signature(const mt_op *op);
 const char *mt_op_doc(const mt_op *op);
-const char *mt_op_samples(const mt_op *op);  /* sample inputs for the generic specs */
+const char *mt_op_samples(const mt_op *op); /* sample inputs for the generic specs */
 uint32_t mt_op_flags(const mt_op *op);
-uint32_t mt_op_dtypes(const mt_op *op);      /* bit d is set where the op takes dtype d */
+uint32_t mt_op_dtypes(const mt_op *op); /* bit d is set where the op takes dtype d */
 
 /* How an op is called. MT_CALL_INPLACE writes into the first argument, MT_CALL_OUT into
  * *out, which then holds a tensor on entry that is resized when it does not fit. */
@@ -155,25 +155,25 @@ void mt_op_defaults(const mt_op *op, mt_arg *args);
 
 /* ---- autograd ---- */
 bool mt_grad_enabled(void);
-bool mt_set_grad_enabled(bool on);           /* returns the former state; per thread */
+bool mt_set_grad_enabled(bool on); /* returns the former state; per thread */
 bool mt_inference_enabled(void);
 bool mt_set_inference(bool on);
 bool mt_requires_grad(const mt_tensor *t);
 bool mt_is_leaf(const mt_tensor *t);
 int mt_set_requires_grad(mt_tensor *t, bool on);
-int mt_detach(mt_tensor **out, mt_tensor *t);  /* shares storage and version */
+int mt_detach(mt_tensor **out, mt_tensor *t);     /* shares storage and version */
 int mt_data_alias(mt_tensor **out, mt_tensor *t); /* shares storage, version of its own */
-int mt_grad(mt_tensor **out, mt_tensor *t);    /* borrowed into *out: .grad or NULL */
-int mt_set_grad(mt_tensor *t, mt_tensor *grad); /* NULL clears */
+int mt_grad(mt_tensor **out, mt_tensor *t);       /* borrowed into *out: .grad or NULL */
+int mt_set_grad(mt_tensor *t, mt_tensor *grad);   /* NULL clears */
 int mt_retain_grad(mt_tensor *t);
-int mt_grad_fn(mt_node **out, mt_tensor *t);   /* a reference, or NULL for a leaf */
+int mt_grad_fn(mt_node **out, mt_tensor *t); /* a reference, or NULL for a leaf */
 mt_node *mt_node_retain(mt_node *n);
 void mt_node_release(mt_node *n);
-const char *mt_node_name(const mt_node *n);    /* "MulBackward" */
+const char *mt_node_name(const mt_node *n); /* "MulBackward" */
 int mt_node_edges(const mt_node *n);
 mt_node *mt_node_next(const mt_node *n, int edge, uint32_t *out_nr); /* borrowed, may be NULL */
 int64_t mt_node_site(const mt_node *n);
-void mt_set_site(int64_t site);                /* given to the nodes made from now on */
+void mt_set_site(int64_t site); /* given to the nodes made from now on */
 
 /* Backward is pulled. begin makes the state; step runs nodes until all is done (MT_OK with
  * *request == 0) or until the caller has to do something:
@@ -189,9 +189,9 @@ int mt_backward_begin(mt_backward **out, int nroots, mt_tensor **roots, mt_tenso
                       int ninputs, mt_tensor **inputs, int flags);
 /* After MT_ERR_MEMORY the step may be called again: it goes on where it was. */
 int mt_backward_step(mt_backward *b, int *request);
-mt_token *mt_backward_token(mt_backward *b);   /* borrowed: the node's or hook's token */
-int mt_backward_grads(mt_backward *b, mt_tensor ***grads); /* returns how many, borrowed */
-mt_node *mt_backward_node(mt_backward *b);     /* borrowed */
+mt_token *mt_backward_token(mt_backward *b); /* borrowed: the node's or hook's token */
+int mt_backward_grads(mt_backward *b, mt_tensor ***grads);        /* returns how many, borrowed */
+mt_node *mt_backward_node(mt_backward *b);                        /* borrowed */
 int mt_backward_answer(mt_backward *b, int n, mt_tensor **grads); /* takes no references */
 int mt_backward_result(mt_tensor **out, mt_backward *b, int i);   /* gradient of inputs[i] */
 void mt_backward_free(mt_backward *b);
@@ -204,8 +204,8 @@ void mt_token_release(mt_token *t);
 int64_t mt_token_dropped(void);
 /* Makes the outputs the results of one node whose inputs are given. The node takes a
  * reference to the token. Outputs are detached tensors; they are changed in place. */
-int mt_node_custom(mt_node **out, const char *name, mt_token *token, int nin,
-                   mt_tensor **inputs, int nout, mt_tensor **outputs);
+int mt_node_custom(mt_node **out, const char *name, mt_token *token, int nin, mt_tensor **inputs,
+                   int nout, mt_tensor **outputs);
 int mt_hook_add(mt_tensor *t, mt_token *token);
 int mt_hook_remove(mt_tensor *t, int64_t id);
 /* Saved by a caller-defined node: value with its edge, checked for in-place writes. */
@@ -221,7 +221,7 @@ mt_generator *mt_default_generator(int device); /* borrowed */
 void mt_generator_seed(mt_generator *g, uint64_t seed);
 void mt_generator_state(const mt_generator *g, uint64_t *seed, uint64_t *stream);
 void mt_generator_set_state(mt_generator *g, uint64_t seed, uint64_t stream);
-void mt_manual_seed(uint64_t seed);            /* every device's default generator */
+void mt_manual_seed(uint64_t seed); /* every device's default generator */
 
 /* ---- memory ---- */
 typedef struct mt_memory {
@@ -234,19 +234,19 @@ typedef struct mt_memory {
 } mt_memory;
 void mt_memory_stats(mt_memory *out, int device);
 void mt_memory_reset_peak(int device);
-void mt_memory_flush(int device);              /* gives the cached blocks back */
+void mt_memory_flush(int device); /* gives the cached blocks back */
 /* For tests: the allocation that is the k-th from now fails (k >= 1), lasting: and all after
  * it; k == 0 turns it off. */
 void mt_debug_fail_alloc(int64_t k, bool lasting);
-int64_t mt_debug_allocs(void);                 /* allocations asked for so far */
+int64_t mt_debug_allocs(void); /* allocations asked for so far */
 
 /* ---- threads and interruption ---- */
 int mt_num_threads(void);
 int mt_set_num_threads(int n);
-void mt_interrupt(void);                       /* async-signal-safe */
-bool mt_interrupted(void);                     /* reads and clears */
+void mt_interrupt(void);   /* async-signal-safe */
+bool mt_interrupted(void); /* reads and clears */
 
 /* ---- about this machine ---- */
-const char *mt_isa(void);                      /* "avx512", "avx2", "sse2", "neon" */
-const char *mt_blas(void);                     /* what runs products, for doctor */
+const char *mt_isa(void);  /* "avx512", "avx2", "sse2", "neon" */
+const char *mt_blas(void); /* what runs products, for doctor */
 const char *mt_version_string(void);

@@ -17,7 +17,9 @@
 static _Atomic uint64_t next_seq = 1;
 __thread int64_t mt__site;
 
-void mt_set_site(int64_t site) { mt__site = site; }
+void mt_set_site(int64_t site) {
+  mt__site = site;
+}
 
 /* ---- slots ---- */
 
@@ -25,8 +27,10 @@ int mt__count_slots(const mt_op *op, const mt_arg *args) {
   int n = 0;
   for (int i = 0; i < op->nparams; i++) {
     int type = op->params[i].type;
-    if (type == MT_P_TENSOR || type == MT_P_OPERAND) n++;
-    else if (type == MT_P_TENSORS) n += args[i].kind == MT_TENSORS ? args[i].n : 0;
+    if (type == MT_P_TENSOR || type == MT_P_OPERAND)
+      n++;
+    else if (type == MT_P_TENSORS)
+      n += args[i].kind == MT_TENSORS ? args[i].n : 0;
   }
   return n;
 }
@@ -50,8 +54,10 @@ int mt__slot(const mt_vjp *v, int param) {
   int n = 0;
   for (int i = 0; i < param; i++) {
     int type = v->op->params[i].type;
-    if (type == MT_P_TENSOR || type == MT_P_OPERAND) n++;
-    else if (type == MT_P_TENSORS) n += v->args[i].kind == MT_TENSORS ? v->args[i].n : 0;
+    if (type == MT_P_TENSOR || type == MT_P_OPERAND)
+      n++;
+    else if (type == MT_P_TENSORS)
+      n += v->args[i].kind == MT_TENSORS ? v->args[i].n : 0;
   }
   return n;
 }
@@ -111,15 +117,22 @@ int mt__edge_of(mt_edge *out, mt_tensor *t) {
 }
 
 /* A leaf is going while its accumulator (which owns it) is being freed. */
-void mt__acc_forget(mt_tensor *leaf) { leaf->acc = NULL; }
+void mt__acc_forget(mt_tensor *leaf) {
+  leaf->acc = NULL;
+}
 
 static size_t list_bytes(const mt_arg *a) {
   switch (a->kind) {
-  case MT_INTS: return (size_t)a->n * sizeof(int64_t);
-  case MT_FLOATS: return (size_t)a->n * sizeof(double);
-  case MT_TENSORS: return (size_t)a->n * sizeof(mt_tensor *);
-  case MT_STRING: return (strlen(a->u.s) + 8) & ~(size_t)7;
-  default: return 0;
+  case MT_INTS:
+    return (size_t)a->n * sizeof(int64_t);
+  case MT_FLOATS:
+    return (size_t)a->n * sizeof(double);
+  case MT_TENSORS:
+    return (size_t)a->n * sizeof(mt_tensor *);
+  case MT_STRING:
+    return (strlen(a->u.s) + 8) & ~(size_t)7;
+  default:
+    return 0;
   }
 }
 
@@ -149,11 +162,12 @@ static void wanted(const mt_frame *f, mt_tensor *const *slots, uint32_t *args, u
   int slot = 0;
   for (int i = 0; i < op->nparams; i++) {
     int type = op->params[i].type, count = 0;
-    if (type == MT_P_TENSOR || type == MT_P_OPERAND) count = 1;
-    else if (type == MT_P_TENSORS && f->args[i].kind == MT_TENSORS) count = f->args[i].n;
+    if (type == MT_P_TENSOR || type == MT_P_OPERAND)
+      count = 1;
+    else if (type == MT_P_TENSORS && f->args[i].kind == MT_TENSORS)
+      count = f->args[i].n;
     bool any = false;
-    for (int k = 0; k < count; k++, slot++)
-      any |= slots[slot] && mt__requires_grad(slots[slot]);
+    for (int k = 0; k < count; k++, slot++) any |= slots[slot] && mt__requires_grad(slots[slot]);
     if (any) {
       *args |= op->save_args[i];
       *outs |= op->save_outs[i];
@@ -168,8 +182,8 @@ int mt__record(mt_node **out, const mt_frame *f, mt_tensor *const *slots, int ns
   char *more;
   mt_node *n = NULL;
   *out = NULL;
-  MT_TRY(mt__node_alloc(&n, MT_NODE_OP, nslots, f->nout,
-                        mt__args_bytes(op->nparams, f->args), &more));
+  MT_TRY(
+      mt__node_alloc(&n, MT_NODE_OP, nslots, f->nout, mt__args_bytes(op->nparams, f->args), &more));
   n->op = op;
   n->seed = f->seed;
   n->stream = f->stream;
@@ -179,8 +193,10 @@ int mt__record(mt_node **out, const mt_frame *f, mt_tensor *const *slots, int ns
   for (int i = 0; i < op->nparams && status == MT_OK; i++) {
     int type = op->params[i].type, count = 0;
     bool list = type == MT_P_TENSORS;
-    if (type == MT_P_TENSOR || type == MT_P_OPERAND) count = 1;
-    else if (list && f->args[i].kind == MT_TENSORS) count = f->args[i].n;
+    if (type == MT_P_TENSOR || type == MT_P_OPERAND)
+      count = 1;
+    else if (list && f->args[i].kind == MT_TENSORS)
+      count = f->args[i].n;
     for (int k = 0; k < count && status == MT_OK; k++, slot++) {
       mt_tensor *t = slots[slot], *copy = NULL;
       if (!t) continue;
@@ -202,8 +218,10 @@ int mt__record(mt_node **out, const mt_frame *f, mt_tensor *const *slots, int ns
         copy->node = mt_node_retain(n->edges[slot].node);
         copy->out_nr = n->edges[slot].out_nr;
       }
-      if (list) ((mt_tensor **)(uintptr_t)n->args[i].u.ts)[k] = copy;
-      else n->args[i].u.t = copy;
+      if (list)
+        ((mt_tensor **)(uintptr_t)n->args[i].u.ts)[k] = copy;
+      else
+        n->args[i].u.t = copy;
     }
   }
   bool in_place = f->form == MT_CALL_INPLACE;
@@ -317,7 +335,9 @@ int mt_token_new(mt_token **out, int64_t id) {
   return MT_OK;
 }
 
-int64_t mt_token_id(const mt_token *t) { return t->id; }
+int64_t mt_token_id(const mt_token *t) {
+  return t->id;
+}
 
 mt_token *mt__token_retain(mt_token *t) {
   if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
@@ -349,21 +369,29 @@ int64_t mt_token_dropped(void) {
 
 const char *mt_node_name(const mt_node *n) {
   switch (n->kind) {
-  case MT_NODE_ACC: return "AccumulateGrad";
-  case MT_NODE_CUSTOM: return n->name;
-  case MT_NODE_COPYSLICES: return "CopySlices";
-  default: return n->op->node;
+  case MT_NODE_ACC:
+    return "AccumulateGrad";
+  case MT_NODE_CUSTOM:
+    return n->name;
+  case MT_NODE_COPYSLICES:
+    return "CopySlices";
+  default:
+    return n->op->node;
   }
 }
 
-int mt_node_edges(const mt_node *n) { return n->nslots; }
+int mt_node_edges(const mt_node *n) {
+  return n->nslots;
+}
 
 mt_node *mt_node_next(const mt_node *n, int edge, uint32_t *out_nr) {
   if (out_nr) *out_nr = n->edges[edge].out_nr;
   return n->edges[edge].node;
 }
 
-int64_t mt_node_site(const mt_node *n) { return n->site; }
+int64_t mt_node_site(const mt_node *n) {
+  return n->site;
+}
 
 /* ---- nodes that the caller defines ---- */
 
@@ -375,8 +403,10 @@ int mt_node_custom(mt_node **out, const char *name, mt_token *token, int nin, mt
   MT_TRY(mt__node_alloc(&n, MT_NODE_CUSTOM, nin, nout, 0, NULL));
   int status = MT_OK;
   n->name = mt__malloc(strlen(name) + 1);
-  if (!n->name) status = mt__fail_memory(strlen(name) + 1);
-  else strcpy(n->name, name);
+  if (!n->name)
+    status = mt__fail_memory(strlen(name) + 1);
+  else
+    strcpy(n->name, name);
   n->token = mt__token_retain(token);
   for (int i = 0; i < nin && status == MT_OK; i++)
     if (inputs[i]) {
@@ -402,7 +432,8 @@ int mt_node_custom(mt_node **out, const char *name, mt_token *token, int nin, mt
 }
 
 int mt_node_save(mt_node *n, int count, mt_tensor **tensors) {
-  mt_tensor **list = mt__calloc((size_t)(count ? count : 1) * (sizeof *list + sizeof(uint32_t) + 1));
+  mt_tensor **list =
+      mt__calloc((size_t)(count ? count : 1) * (sizeof *list + sizeof(uint32_t) + 1));
   if (!list) return mt__fail_memory((size_t)count * sizeof *list);
   uint32_t *versions = (uint32_t *)(list + count);
   bool *is_out = (bool *)(versions + count);
@@ -437,7 +468,9 @@ int mt_node_save(mt_node *n, int count, mt_tensor **tensors) {
   return MT_OK;
 }
 
-int mt_node_saved_count(const mt_node *n) { return n->ncustom; }
+int mt_node_saved_count(const mt_node *n) {
+  return n->ncustom;
+}
 
 int mt_node_saved(mt_tensor **out, mt_node *n, int i) {
   *out = NULL;

@@ -65,15 +65,15 @@ enum { MT_MAX_PARAMS = 20 };
 
 typedef struct mt_param {
   char name[28];
-  uint8_t type;      /* mt_ptype */
-  bool optional;     /* may be None */
+  uint8_t type;  /* mt_ptype */
+  bool optional; /* may be None */
   bool has_default;
   bool keyword_only;
-  bool written;      /* Tensor! */
-  bool star;         /* separate arguments or one list */
-  bool gaps;         /* Tensor?[] */
+  bool written; /* Tensor! */
+  bool star;    /* separate arguments or one list */
+  bool gaps;    /* Tensor?[] */
   mt_arg def;
-  int64_t list[3];   /* storage of a list default */
+  int64_t list[3];     /* storage of a list default */
   const char *choices; /* "mean|sum|none)": points into the signature */
 } mt_param;
 
@@ -82,18 +82,18 @@ typedef struct mt_param {
 typedef struct mt_frame {
   const mt_op *op;
   int form;
-  mt_arg *args;               /* one a parameter, defaults filled in, not to be changed */
+  mt_arg *args; /* one a parameter, defaults filled in, not to be changed */
   mt_tensor *out[MT_MAX_OUT];
   int nout;
-  size_t work_bytes;          /* infer asks for scratch here; run finds it in work. run itself */
-  void *work;                 /* never allocates. Aligned to 64 bytes, not cleared */
-  bool random;                /* infer sets it: the call takes one number of the stream */
-  uint64_t seed, stream;      /* then run reads these */
+  size_t work_bytes;     /* infer asks for scratch here; run finds it in work. run itself */
+  void *work;            /* never allocates. Aligned to 64 bytes, not cleared */
+  bool random;           /* infer sets it: the call takes one number of the stream */
+  uint64_t seed, stream; /* then run reads these */
   mt_generator *gen;
-  mt_tensor **list;           /* a composite's results where the number varies */
-  int compute;                /* for infer to tell run: compute dtype; -1 until then. A device
+  mt_tensor **list; /* a composite's results where the number varies */
+  int compute;      /* for infer to tell run: compute dtype; -1 until then. A device
                                  kernel is looked up by it, or else by the first tensor's */
-  uint64_t priv[8];           /* for infer to tell run: anything else */
+  uint64_t priv[8]; /* for infer to tell run: anything else */
 } mt_frame;
 
 /* One derivative being taken. A tensor slot is one tensor argument (or one entry of a list
@@ -102,13 +102,13 @@ typedef struct mt_frame {
 typedef struct mt_vjp {
   const mt_op *op;
   mt_node *node;
-  mt_arg *args;      /* as in the call. Of a tensor, sizes and dtype are always there; its
+  mt_arg *args;     /* as in the call. Of a tensor, sizes and dtype are always there; its
                         values only where .saves says that this derivative needs them */
-  mt_tensor **outs;  /* likewise */
-  mt_tensor **g;     /* gradient of each output; NULL where it is zero. g[0] is never NULL for
+  mt_tensor **outs; /* likewise */
+  mt_tensor **g;    /* gradient of each output; NULL where it is zero. g[0] is never NULL for
                         an op with one output */
-  mt_tensor **gin;   /* to fill: one new reference a slot; NULL stands for zero */
-  const bool *need;  /* whether gin[slot] is wanted */
+  mt_tensor **gin;  /* to fill: one new reference a slot; NULL stands for zero */
+  const bool *need; /* whether gin[slot] is wanted */
   int nslots;
   uint64_t seed, stream; /* of a random op */
 } mt_vjp;
@@ -118,69 +118,68 @@ typedef int (*mt_run_fn)(mt_frame *f);
 typedef int (*mt_vjp_fn)(mt_vjp *v);
 
 enum mt_opflag {
-  MT_OP_METHOD = 1,    /* x:name(...): set by default where the first parameter is a tensor */
-  MT_OP_INPLACE = 2,   /* has x:name_(...) and, in Lua, an out = z form comes for every op with
+  MT_OP_METHOD = 1,        /* x:name(...): set by default where the first parameter is a tensor */
+  MT_OP_INPLACE = 2,       /* has x:name_(...) and, in Lua, an out = z form comes for every op with
                           one fresh result */
-  MT_OP_VIEW = 4,      /* out[0] shares the first argument's storage */
-  MT_OP_READS = 8,     /* infer reads the values of its arguments (nonzero) */
-  MT_OP_HIDDEN = 16,   /* no Lua name: used by derivatives */
-  MT_OP_NO_FUNCTION = 32, /* only a method (x:view, x:copy_) */
-  MT_OP_FUNCTIONAL = 64,  /* lives in torch.nn.functional, no method: cross_entropy, conv2d */
-  MT_OP_MULTIVIEW = 128,  /* a composite that returns several views made together */
-  MT_OP_LEAF_OK = 256,    /* may write a leaf that requires grad (optimizers, under no_grad) */
-  MT_OP_LINALG = 512,     /* lives in torch.linalg */
+  MT_OP_VIEW = 4,          /* out[0] shares the first argument's storage */
+  MT_OP_READS = 8,         /* infer reads the values of its arguments (nonzero) */
+  MT_OP_HIDDEN = 16,       /* no Lua name: used by derivatives */
+  MT_OP_NO_FUNCTION = 32,  /* only a method (x:view, x:copy_) */
+  MT_OP_FUNCTIONAL = 64,   /* lives in torch.nn.functional, no method: cross_entropy, conv2d */
+  MT_OP_MULTIVIEW = 128,   /* a composite that returns several views made together */
+  MT_OP_LEAF_OK = 256,     /* may write a leaf that requires grad (optimizers, under no_grad) */
+  MT_OP_LINALG = 512,      /* lives in torch.linalg */
   MT_OP_OVERLAP_OK = 1024, /* run handles inputs that overlap the output */
   MT_OP_CONTIGUOUS = 2048, /* run wants row-major arguments: mt_call copies those that are not */
   MT_OP_MIXED_DEVICE = 4096, /* a 0-dim CPU tensor may join operands of another device */
   MT_OP_CELLS = 16384,       /* CPU tensors may join operands of another device: numbers that change
                                 from step to step (lr), read through their pointer */
   MT_OP_CROSS_DEVICE = 32768, /* .run moves values between devices itself: always the CPU's */
-  MT_OP_NO_AUTOGRAD = 8192   /* results never require grad, whatever the dtype (detach, eq) */
+  MT_OP_NO_AUTOGRAD = 8192    /* results never require grad, whatever the dtype (detach, eq) */
 };
 
 /* Bits of .dtypes: which dtypes the first tensor argument may have. */
-#define MT_D(d) (1u << (d))
+#define MT_D(d)         (1u << (d))
 #define MT_D_FLOAT32_64 (MT_D(MT_FLOAT32) | MT_D(MT_FLOAT64))
-#define MT_D_FLOAT (MT_D_FLOAT32_64 | MT_D(MT_FLOAT16) | MT_D(MT_BFLOAT16))
-#define MT_D_INT                                                                               \
-  (MT_D(MT_UINT8) | MT_D(MT_INT8) | MT_D(MT_INT16) | MT_D(MT_INT32) | MT_D(MT_INT64))
-#define MT_D_NUMBER (MT_D_FLOAT | MT_D_INT)
-#define MT_D_ALL (MT_D_NUMBER | MT_D(MT_BOOL))
+#define MT_D_FLOAT      (MT_D_FLOAT32_64 | MT_D(MT_FLOAT16) | MT_D(MT_BFLOAT16))
+#define MT_D_INT        (MT_D(MT_UINT8) | MT_D(MT_INT8) | MT_D(MT_INT16) | MT_D(MT_INT32) | MT_D(MT_INT64))
+#define MT_D_NUMBER     (MT_D_FLOAT | MT_D_INT)
+#define MT_D_ALL        (MT_D_NUMBER | MT_D(MT_BOOL))
 
 typedef struct mt_opdef {
   const char *sig;
-  const char *doc;       /* one line; a formula's source may follow in brackets */
-  mt_infer_fn infer;     /* primitives: description of the outputs, and every check of values
+  const char *doc;     /* one line; a formula's source may follow in brackets */
+  mt_infer_fn infer;   /* primitives: description of the outputs, and every check of values
                             that needs no data */
-  mt_run_fn run;         /* primitives: the CPU kernel. Contiguous or not, any dtype claimed */
-  mt_run_fn composite;   /* composites: only calls of other ops; sets f->out[k] to new
+  mt_run_fn run;       /* primitives: the CPU kernel. Contiguous or not, any dtype claimed */
+  mt_run_fn composite; /* composites: only calls of other ops; sets f->out[k] to new
                             references (for "-> Tensor[]": mt__result(f, k)) */
   int (*outputs)(int *n, const mt_op *op, const mt_arg *args); /* for "-> Tensor[]" */
-  mt_vjp_fn vjp;         /* primitives that are differentiable; written with ops */
-  const char *saves;     /* which values the derivative of which argument needs:
+  mt_vjp_fn vjp;     /* primitives that are differentiable; written with ops */
+  const char *saves; /* which values the derivative of which argument needs:
                             "self:other other:self" or "self:out" ("out0", "out1" for several).
                             Only what stands here is kept alive by the graph */
-  uint32_t dtypes;       /* MT_D_...: dtypes of the first tensor argument; the specs walk them */
+  uint32_t dtypes;   /* MT_D_...: dtypes of the first tensor argument; the specs walk them */
   uint32_t flags;
-  const char *samples;   /* Lua: "{args}, {args}, ..."; helpers see spec/ops/README.md */
-  const void *extra;     /* for the family */
-  const char *bwd;       /* "MulBackward"; made from the name when absent */
+  const char *samples; /* Lua: "{args}, {args}, ..."; helpers see spec/ops/README.md */
+  const void *extra;   /* for the family */
+  const char *bwd;     /* "MulBackward"; made from the name when absent */
 } mt_opdef;
 
 struct mt_op {
   mt_opdef def;
   int id;
-  char name[40];         /* with overload: "max.dim" */
-  char base[40];         /* "max" */
-  char node[52];         /* "MaxBackward" */
+  char name[40]; /* with overload: "max.dim" */
+  char base[40]; /* "max" */
+  char node[52]; /* "MaxBackward" */
   int nparams, nrequired, npositional;
   mt_param params[MT_MAX_PARAMS];
-  int nout;              /* results; -1: a list */
+  int nout; /* results; -1: a list */
   char outname[MT_MAX_OUT][16];
-  bool returns_self;     /* "-> Tensor!" */
-  int first_written;     /* parameter number of the Tensor! or -1 */
+  bool returns_self; /* "-> Tensor!" */
+  int first_written; /* parameter number of the Tensor! or -1 */
   int requires_grad_param;
-  int nslots;            /* tensor slots; -1: a list makes their number vary */
+  int nslots;                        /* tensor slots; -1: a list makes their number vary */
   uint8_t slot_param[MT_MAX_PARAMS]; /* the parameter of each slot */
   uint32_t save_args[MT_MAX_PARAMS]; /* [param]: bits of params that its derivative needs */
   uint32_t save_outs[MT_MAX_PARAMS]; /* [param]: bits of outputs that it needs */
@@ -273,7 +272,7 @@ typedef struct mt_tensors {
   int n;
   mt_tensor **v;
 } mt_tensors;
-#define MT_INTS_OF(...)                                                                        \
+#define MT_INTS_OF(...)                                                                            \
   ((mt_ints){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__}})
 #define MT_INTS_NONE ((mt_ints){-1, NULL})
 

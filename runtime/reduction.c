@@ -18,10 +18,10 @@
 MT_KERNELS(reduce)
 
 enum {
-  WIDTH = 1024,     /* columns of a unit */
-  STAGE_ROWS = 16,  /* rows that are staged at once */
-  CHUNK = 1024,     /* numbers of a row that are staged at once */
-  GRAIN = 32768,    /* numbers that are worth a task */
+  WIDTH = 1024,    /* columns of a unit */
+  STAGE_ROWS = 16, /* rows that are staged at once */
+  CHUNK = 1024,    /* numbers of a row that are staged at once */
+  GRAIN = 32768,   /* numbers that are worth a task */
   MAX_SEGMENTS = 64,
   MAX_PARTIALS = 65536
 };
@@ -60,21 +60,28 @@ static void clear(const plan *p, slot *a, slot *b, int64_t n, int64_t first) {
   bool ints = p->r->number == MT_NUM_I64;
   switch (p->r->kind) {
   case MT_FOLD_PROD:
-    if (ints) start.i = 1;
-    else start.f = 1;
+    if (ints)
+      start.i = 1;
+    else
+      start.f = 1;
     break;
   case MT_FOLD_MAX:
   case MT_FOLD_ARGMAX:
   case MT_FOLD_LSE:
-    if (ints) start.i = INT64_MIN;
-    else start.f = -INFINITY;
+    if (ints)
+      start.i = INT64_MIN;
+    else
+      start.f = -INFINITY;
     break;
   case MT_FOLD_MIN:
   case MT_FOLD_ARGMIN:
-    if (ints) start.i = INT64_MAX;
-    else start.f = INFINITY;
+    if (ints)
+      start.i = INT64_MAX;
+    else
+      start.f = INFINITY;
     break;
-  default: break;
+  default:
+    break;
   }
   for (int64_t j = 0; j < n; j++) a[j] = start, b[j].i = first;
 }
@@ -139,8 +146,12 @@ static void join(const plan *p, slot *restrict a, slot *restrict b, const slot *
                : beats_f(a2[j].f, b2[j].i, a[j].f, b[j].i, least))
         a[j] = a2[j], b[j] = b2[j];
     return;
-  case MT_FOLD_VAR: join_var(a, b, a2, b2, n, count, count2); return;
-  case MT_FOLD_LSE: join_lse(a, b, a2, b2, n); return;
+  case MT_FOLD_VAR:
+    join_var(a, b, a2, b2, n, count, count2);
+    return;
+  case MT_FOLD_LSE:
+    join_lse(a, b, a2, b2, n);
+    return;
   default:
     if (ints)
       for (int64_t j = 0; j < n; j++) a[j].i = (int64_t)((uint64_t)a[j].i + (uint64_t)a2[j].i);
@@ -157,8 +168,10 @@ static double root(double x, double p) {
 
 static void put(mt_tensor *t, int64_t at, int64_t stride, const slot *v, int from, int64_t n) {
   char *to = mt__ptr(t) + at * mt__esize(t->dtype);
-  if (n == 1 && from == MT_FLOAT64 && t->dtype == MT_FLOAT32) *(float *)to = (float)v->f;
-  else mt__convert(to, t->dtype, stride, (const char *)v, from, 1, n);
+  if (n == 1 && from == MT_FLOAT64 && t->dtype == MT_FLOAT32)
+    *(float *)to = (float)v->f;
+  else
+    mt__convert(to, t->dtype, stride, (const char *)v, from, 1, n);
 }
 
 /* Results at, at + ostride, ... from w accumulators, which are changed. */
@@ -197,7 +210,8 @@ static void finish(const plan *p, int64_t at, int64_t w, slot *a, slot *b) {
   case MT_FIN_LSE:
     for (int64_t j = 0; j < w; j++) a[j].f += log(b[j].f);
     break;
-  default: break;
+  default:
+    break;
   }
   put(r->value, at, p->ostride, a, from, w);
 }
@@ -220,16 +234,15 @@ static void stage(const plan *p, const char *x, int64_t rstride, int64_t rows, i
         memcpy((double *)to + i * MT_LANES + j, from + i * rstride + j * cstride, 8);
   } else if (rstride < cstride && rows > 4) {
     for (int64_t j = 0; j < ncols; j++)
-      mt__convert(to + j * p->size, p->dtype, MT_LANES, x + j * cstride * p->src_size,
-                  p->src_dtype, rstride, rows);
+      mt__convert(to + j * p->size, p->dtype, MT_LANES, x + j * cstride * p->src_size, p->src_dtype,
+                  rstride, rows);
   } else {
     for (int64_t i = 0; i < rows; i++)
       mt__convert(to + i * MT_LANES * p->size, p->dtype, 1, x + i * rstride * p->src_size,
                   p->src_dtype, cstride, ncols);
   }
   if (p->r->map)
-    for (int64_t i = 0; i < rows; i++)
-      p->r->map((double *)to + i * MT_LANES, ncols, p->r->param);
+    for (int64_t i = 0; i < rows; i++) p->r->map((double *)to + i * MT_LANES, ncols, p->r->param);
 }
 
 static void fold_tile(const plan *p, const char *x, int64_t rstride, int64_t rows, int64_t cstride,
@@ -288,8 +301,10 @@ static void fold_row(const plan *p, const char *x, int64_t count, int64_t at, sl
       if (p->r->map) p->r->map(buf, n, p->r->param);
       from = (const char *)buf;
     }
-    if (p->arg) arg_chunk(p, from, n, at + i, a, b, i > 0);
-    else p->row(from, n, a);
+    if (p->arg)
+      arg_chunk(p, from, n, at + i, a, b, i > 0);
+    else
+      p->row(from, n, a);
   }
 }
 
@@ -382,7 +397,8 @@ static void fold_range(const plan *p, const char *x, int64_t w, int64_t begin, i
 /* ---- units and segments ---- */
 
 /* Where unit u begins in the input (elements) and in the results. */
-static void locate(const plan *p, int64_t u, int64_t *in, int64_t *out, int64_t *slot0, int64_t *w) {
+static void locate(const plan *p, int64_t u, int64_t *in, int64_t *out, int64_t *slot0,
+                   int64_t *w) {
   int64_t kept = u / p->nranges, col = (u - kept * p->nranges) * WIDTH;
   *slot0 = kept * p->cols + col;
   *w = p->cols - col < WIDTH ? p->cols - col : WIDTH;
@@ -415,7 +431,8 @@ static void run_segment(void *ctx, int64_t task) {
   const plan *p = ctx;
   slot a[WIDTH], b[WIDTH];
   int64_t u = task / p->segments, s = task - u * p->segments, in, out, slot0, w;
-  int64_t begin = s * p->segment, end = begin + p->segment < p->total ? begin + p->segment : p->total;
+  int64_t begin = s * p->segment,
+          end = begin + p->segment < p->total ? begin + p->segment : p->total;
   locate(p, u, &in, &out, &slot0, &w);
   fold_range(p, p->base + in * p->src_size, w, begin, end, a, b);
   memcpy(p->part_a + s * p->m + slot0, a, (size_t)w * sizeof *a);
@@ -430,8 +447,11 @@ static void join_segments(void *ctx, int64_t begin, int64_t end) {
     slot *a = p->part_a + slot0, *b = p->part_b + slot0;
     int64_t per_row = 1, had = 0;
     for (int64_t s = 0; s < p->segments; s++) {
-      int64_t rows = p->total - s * p->segment < p->segment ? p->total - s * p->segment : p->segment;
-      if (s) join(p, a, b, p->part_a + s * p->m + slot0, p->part_b + s * p->m + slot0, w, had, rows * per_row);
+      int64_t rows =
+          p->total - s * p->segment < p->segment ? p->total - s * p->segment : p->segment;
+      if (s)
+        join(p, a, b, p->part_a + s * p->m + slot0, p->part_b + s * p->m + slot0, w, had,
+             rows * per_row);
       had += rows * per_row;
     }
     finish(p, out, w, a, b);
@@ -451,8 +471,10 @@ static int64_t max_segments(int64_t n, int64_t m) {
 static void counts(const mt_tensor *t, uint32_t mask, int64_t *n, int64_t *m) {
   *n = *m = 1;
   for (int d = 0; d < t->ndim; d++)
-    if (mask >> d & 1) *n *= t->sizes[d];
-    else *m *= t->sizes[d];
+    if (mask >> d & 1)
+      *n *= t->sizes[d];
+    else
+      *m *= t->sizes[d];
 }
 
 /* Positions over several dimensions of a tensor that is not row-major: a row-major copy first. */
@@ -548,8 +570,10 @@ static void choose_tile(plan *p) {
     p->rows = length, p->rstride = step;
     p->nreduced--;
   }
-  if (p->cols == 1) p->q = p->row || p->bytes ? 1 : MT_LANES;
-  else if (p->cols <= MT_LANES / 2 && p->rstride == p->cols * p->cstride) p->q = MT_LANES / p->cols;
+  if (p->cols == 1)
+    p->q = p->row || p->bytes ? 1 : MT_LANES;
+  else if (p->cols <= MT_LANES / 2 && p->rstride == p->cols * p->cstride)
+    p->q = MT_LANES / p->cols;
 }
 
 static void make_plan(plan *p, const mt_reduction *r, bool ordered) {
@@ -559,7 +583,9 @@ static void make_plan(plan *p, const mt_reduction *r, bool ordered) {
   p->kern = mt__kern_reduce();
   p->fold = p->kern->fold[r->kind][r->number];
   p->arg = r->kind == MT_FOLD_ARGMAX || r->kind == MT_FOLD_ARGMIN;
-  int row_kind = r->kind == MT_FOLD_ARGMAX ? MT_FOLD_MAX : r->kind == MT_FOLD_ARGMIN ? MT_FOLD_MIN : r->kind;
+  int row_kind = r->kind == MT_FOLD_ARGMAX   ? MT_FOLD_MAX
+                 : r->kind == MT_FOLD_ARGMIN ? MT_FOLD_MIN
+                                             : r->kind;
   p->row = p->kern->row[row_kind][r->number];
   p->src_dtype = t->dtype, p->src_size = mt__esize(t->dtype);
   p->dtype = dtypes[r->number], p->size = mt__esize(p->dtype);

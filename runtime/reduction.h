@@ -25,15 +25,15 @@ enum mt_finish {
 
 typedef struct mt_reduction {
   const mt_tensor *in;
-  uint32_t mask;      /* the reduced dimensions */
-  int kind;           /* mt_fold_kind */
-  int number;         /* mt_number: what it is computed in */
-  int finish;         /* mt_finish */
+  uint32_t mask; /* the reduced dimensions */
+  int kind;      /* mt_fold_kind */
+  int number;    /* mt_number: what it is computed in */
+  int finish;    /* mt_finish */
   double param;
   void (*map)(double *x, int64_t n, double param); /* applied first; number is then F64 */
-  mt_tensor *value;   /* row-major over the kept dimensions; may be NULL */
-  mt_tensor *second;  /* likewise */
-  void *work;         /* mt__reduction_work() bytes */
+  mt_tensor *value;  /* row-major over the kept dimensions; may be NULL */
+  mt_tensor *second; /* likewise */
+  void *work;        /* mt__reduction_work() bytes */
 } mt_reduction;
 
 /* ordered: positions over several dimensions count in row-major order (argmax of everything). */

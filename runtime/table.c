@@ -33,7 +33,9 @@ static mt_op ops[NOPS];
 static int16_t by_name[HASH]; /* id + 1; linear probing */
 static char table_error[256];
 
-const char *mt__table_error(void) { return table_error; }
+const char *mt__table_error(void) {
+  return table_error;
+}
 
 /* ---- parsing ---- */
 
@@ -69,8 +71,10 @@ static void word(cursor *c, char *out, size_t size) {
   skip(c);
   size_t n = 0;
   while (isalnum((unsigned char)*c->p) || *c->p == '_' || *c->p == '.') {
-    if (n + 1 < size) out[n++] = *c->p;
-    else c->bad = true;
+    if (n + 1 < size)
+      out[n++] = *c->p;
+    else
+      c->bad = true;
     c->p++;
   }
   out[n] = 0;
@@ -93,11 +97,15 @@ static void parse_type(cursor *c, mt_param *q) {
     if (!known) c->bad = true;
   }
   for (;; c->p++) {
-    if (*c->p == '!') q->written = true;
-    else if (*c->p == '*') q->star = true;
+    if (*c->p == '!')
+      q->written = true;
+    else if (*c->p == '*')
+      q->star = true;
     else if (*c->p == '?') {
-      if (c->p[1] == '[') q->gaps = true;
-      else q->optional = true;
+      if (c->p[1] == '[')
+        q->gaps = true;
+      else
+        q->optional = true;
     } else if (*c->p == '[' && c->p[1] == ']') {
       q->type = MT_P_TENSORS;
       c->p++;
@@ -191,8 +199,10 @@ static void parse_results(cursor *c, mt_op *op) {
     if (eat(c, ')')) return; /* writes its arguments only */
     do {
       word(c, w, sizeof w);
-      if (strcmp(w, "Tensor") != 0 || op->nout >= MT_MAX_OUT) c->bad = true;
-      else word(c, op->outname[op->nout], sizeof op->outname[0]), op->nout++;
+      if (strcmp(w, "Tensor") != 0 || op->nout >= MT_MAX_OUT)
+        c->bad = true;
+      else
+        word(c, op->outname[op->nout], sizeof op->outname[0]), op->nout++;
     } while (!c->bad && eat(c, ','));
     if (!eat(c, ')')) c->bad = true;
     return;
@@ -201,8 +211,10 @@ static void parse_results(cursor *c, mt_op *op) {
   if (strcmp(w, "Tensor") != 0) c->bad = true;
   op->nout = 1;
   strcpy(op->outname[0], "out");
-  if (*c->p == '!') op->returns_self = true;
-  else if (c->p[0] == '[' && c->p[1] == ']') op->nout = -1;
+  if (*c->p == '!')
+    op->returns_self = true;
+  else if (c->p[0] == '[' && c->p[1] == ']')
+    op->nout = -1;
 }
 
 static int param_by_name(const mt_op *op, const char *name, size_t n) {
@@ -225,11 +237,14 @@ static void parse_saves(mt_op *op, bool *bad) {
     while (*p && *p != ' ') {
       n = strcspn(p, ", ");
       int what = param_by_name(op, p, n);
-      if (what >= 0) op->save_args[who] |= 1u << what;
-      else if (n == 3 && strncmp(p, "out", 3) == 0) op->save_outs[who] |= 1u;
+      if (what >= 0)
+        op->save_args[who] |= 1u << what;
+      else if (n == 3 && strncmp(p, "out", 3) == 0)
+        op->save_outs[who] |= 1u;
       else if (n == 4 && strncmp(p, "out", 3) == 0 && p[3] >= '0' && p[3] < '0' + MT_MAX_OUT)
         op->save_outs[who] |= 1u << (p[3] - '0');
-      else *bad = true;
+      else
+        *bad = true;
       p += n;
       if (*p == ',') p++;
     }
@@ -242,7 +257,8 @@ static void name_node(mt_op *op) {
   size_t n = 0;
   bool upper = true;
   for (const char *p = op->base; *p && n + 10 < sizeof op->node; p++) {
-    if (*p == '_') upper = true;
+    if (*p == '_')
+      upper = true;
     else {
       op->node[n++] = upper ? (char)toupper((unsigned char)*p) : *p;
       upper = false;
@@ -275,7 +291,8 @@ static bool parse(mt_op *op) {
     if (q->optional && !q->has_default) q->def = mt__arg_none();
     q->keyword_only = keyword_only;
     if (q->written && op->first_written < 0) op->first_written = op->nparams;
-    if (q->type == MT_P_TENSORS) op->nslots = -1;
+    if (q->type == MT_P_TENSORS)
+      op->nslots = -1;
     else if ((q->type == MT_P_TENSOR || q->type == MT_P_OPERAND) && op->nslots >= 0)
       op->slot_param[op->nslots++] = (uint8_t)op->nparams;
     if (strcmp(q->name, "requires_grad") == 0) op->requires_grad_param = op->nparams;
@@ -286,8 +303,10 @@ static bool parse(mt_op *op) {
   }
   parse_results(&c, op);
   parse_saves(op, &c.bad);
-  if (op->def.bwd) snprintf(op->node, sizeof op->node, "%s", op->def.bwd);
-  else name_node(op);
+  if (op->def.bwd)
+    snprintf(op->node, sizeof op->node, "%s", op->def.bwd);
+  else
+    name_node(op);
   if (op->nparams && (op->params[0].type == MT_P_TENSOR || op->params[0].type == MT_P_OPERAND) &&
       !(op->def.flags & (MT_OP_FUNCTIONAL | MT_OP_HIDDEN)))
     op->def.flags |= MT_OP_METHOD;
@@ -329,15 +348,33 @@ const mt_op *mt_op_find(const char *name) {
   return NULL;
 }
 
-int mt_op_count(void) { return NOPS; }
-const mt_op *mt_op_at(int id) { return &ops[id]; }
-const char *mt_op_name(const mt_op *op) { return op->name; }
-const char *mt_op_signature(const mt_op *op) { return op->def.sig; }
-const char *mt_op_doc(const mt_op *op) { return op->def.doc; }
-const char *mt_op_samples(const mt_op *op) { return op->def.samples; }
-uint32_t mt_op_flags(const mt_op *op) { return op->def.flags; }
-uint32_t mt_op_dtypes(const mt_op *op) { return op->def.dtypes; }
-int mt_op_params(const mt_op *op) { return op->nparams; }
+int mt_op_count(void) {
+  return NOPS;
+}
+const mt_op *mt_op_at(int id) {
+  return &ops[id];
+}
+const char *mt_op_name(const mt_op *op) {
+  return op->name;
+}
+const char *mt_op_signature(const mt_op *op) {
+  return op->def.sig;
+}
+const char *mt_op_doc(const mt_op *op) {
+  return op->def.doc;
+}
+const char *mt_op_samples(const mt_op *op) {
+  return op->def.samples;
+}
+uint32_t mt_op_flags(const mt_op *op) {
+  return op->def.flags;
+}
+uint32_t mt_op_dtypes(const mt_op *op) {
+  return op->def.dtypes;
+}
+int mt_op_params(const mt_op *op) {
+  return op->nparams;
+}
 
 void mt_op_defaults(const mt_op *op, mt_arg *args) {
   for (int i = 0; i < op->nparams; i++)

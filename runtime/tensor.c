@@ -68,11 +68,14 @@ int mt__count(int64_t *numel, int ndim, const int64_t *sizes, int dtype) {
     if (sizes[d] < 0)
       return mt_fail(MT_ERR_SHAPE, "size %lld in dimension %d is negative", (long long)sizes[d],
                      d + 1);
-    if (sizes[d] == 0) empty = true;
-    else if (__builtin_mul_overflow(n, sizes[d], &n)) overflow = true;
+    if (sizes[d] == 0)
+      empty = true;
+    else if (__builtin_mul_overflow(n, sizes[d], &n))
+      overflow = true;
   }
   int64_t bytes;
-  if (empty) n = 0;
+  if (empty)
+    n = 0;
   else if (overflow || __builtin_mul_overflow(n, (int64_t)mt__esize(dtype), &bytes)) {
     char text[256];
     return mt_fail(MT_ERR_SHAPE, "a tensor of sizes %s has more elements than can be counted",
@@ -91,8 +94,10 @@ void mt__set_contiguous_flag(mt_tensor *t) {
     want *= t->sizes[d];
   }
   if (t->numel == 0) yes = true;
-  if (yes) t->flags |= MT_T_CONTIGUOUS;
-  else t->flags &= (uint16_t)~MT_T_CONTIGUOUS;
+  if (yes)
+    t->flags |= MT_T_CONTIGUOUS;
+  else
+    t->flags &= (uint16_t)~MT_T_CONTIGUOUS;
 }
 
 /* Dimensions by rising stride; those of size 1 are left out. Returns how many. */
@@ -245,7 +250,9 @@ int mt_from_blob(mt_tensor **out, void *data, int dtype, int ndim, const int64_t
   return MT_OK;
 }
 
-void mt__release_nothing(void *ctx) { (void)ctx; }
+void mt__release_nothing(void *ctx) {
+  (void)ctx;
+}
 
 mt_tensor *mt_retain(mt_tensor *t) {
   if (t) atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
@@ -270,7 +277,9 @@ void mt_release(mt_tensor *t) {
   mt__obj_free(t, sizeof *t);
 }
 
-int mt_detach(mt_tensor **out, mt_tensor *t) { return mt__shallow(out, t, true); }
+int mt_detach(mt_tensor **out, mt_tensor *t) {
+  return mt__shallow(out, t, true);
+}
 
 int mt_data_alias(mt_tensor **out, mt_tensor *t) {
   MT_AUTO *c = NULL;
@@ -280,7 +289,9 @@ int mt_data_alias(mt_tensor **out, mt_tensor *t) {
     mt_storage *s = mt__obj_alloc(sizeof *s);
     if (!s) return mt__fail_memory(sizeof *s);
     mt_storage *owner = t->storage->parent ? t->storage->parent : t->storage;
-    *s = (mt_storage){.device = owner->device, .nbytes = owner->nbytes, .data = owner->data,
+    *s = (mt_storage){.device = owner->device,
+                      .nbytes = owner->nbytes,
+                      .data = owner->data,
                       .parent = mt__storage_retain(owner)};
     atomic_init(&s->refs, 1);
     c->storage = s;
@@ -290,16 +301,36 @@ int mt_data_alias(mt_tensor **out, mt_tensor *t) {
   return MT_OK;
 }
 
-int mt_dtype_of(const mt_tensor *t) { return t->dtype; }
-int mt_device_of(const mt_tensor *t) { return t->device; }
-int mt_ndim(const mt_tensor *t) { return t->ndim; }
-const int64_t *mt_sizes(const mt_tensor *t) { return t->sizes; }
-const int64_t *mt_strides(const mt_tensor *t) { return t->strides; }
-int64_t mt_offset(const mt_tensor *t) { return t->offset; }
-int64_t mt_numel(const mt_tensor *t) { return t->numel; }
-bool mt_is_contiguous(const mt_tensor *t) { return mt__is_contiguous(t); }
-void *mt_data(const mt_tensor *t) { return t->storage ? mt__ptr(t) : NULL; }
-int64_t mt_storage_bytes(const mt_tensor *t) { return t->storage ? t->storage->nbytes : 0; }
+int mt_dtype_of(const mt_tensor *t) {
+  return t->dtype;
+}
+int mt_device_of(const mt_tensor *t) {
+  return t->device;
+}
+int mt_ndim(const mt_tensor *t) {
+  return t->ndim;
+}
+const int64_t *mt_sizes(const mt_tensor *t) {
+  return t->sizes;
+}
+const int64_t *mt_strides(const mt_tensor *t) {
+  return t->strides;
+}
+int64_t mt_offset(const mt_tensor *t) {
+  return t->offset;
+}
+int64_t mt_numel(const mt_tensor *t) {
+  return t->numel;
+}
+bool mt_is_contiguous(const mt_tensor *t) {
+  return mt__is_contiguous(t);
+}
+void *mt_data(const mt_tensor *t) {
+  return t->storage ? mt__ptr(t) : NULL;
+}
+int64_t mt_storage_bytes(const mt_tensor *t) {
+  return t->storage ? t->storage->nbytes : 0;
+}
 
 /* Ids are given out when first asked for: most tensors never need one. */
 static uint64_t ask_id(uint64_t *id) {
@@ -313,16 +344,21 @@ uint64_t mt_storage_id(const mt_tensor *t) {
   return s ? ask_id(&s->id) : 0;
 }
 
-uint64_t mt_id(const mt_tensor *t) { return ask_id(&((mt_tensor *)t)->id); }
+uint64_t mt_id(const mt_tensor *t) {
+  return ask_id(&((mt_tensor *)t)->id);
+}
 
-uint32_t mt_version(const mt_tensor *t) { return t->storage ? t->storage->version : 0; }
+uint32_t mt_version(const mt_tensor *t) {
+  return t->storage ? t->storage->version : 0;
+}
 
 int mt_item(const mt_tensor *t, bool *is_float, int64_t *i, double *f) {
   char text[256], cell[16];
   if (t->numel != 1)
-    return mt_fail(MT_ERR_VALUE,
-                   "item: a tensor with %lld elements cannot be converted to a number, its shape is %s",
-                   (long long)t->numel, mt__shape_text(text, sizeof text, t->ndim, t->sizes));
+    return mt_fail(
+        MT_ERR_VALUE,
+        "item: a tensor with %lld elements cannot be converted to a number, its shape is %s",
+        (long long)t->numel, mt__shape_text(text, sizeof text, t->ndim, t->sizes));
   if (t->device == MT_META)
     return mt_fail(MT_ERR_DEVICE, "item: a tensor of the meta device has no values");
   const char *p = mt__ptr(t);
@@ -332,7 +368,9 @@ int mt_item(const mt_tensor *t, bool *is_float, int64_t *i, double *f) {
     p = cell;
   }
   *is_float = mt__is_float(t->dtype);
-  if (*is_float) *f = mt__load_f64(p, t->dtype);
-  else *i = mt__load_i64(p, t->dtype);
+  if (*is_float)
+    *f = mt__load_f64(p, t->dtype);
+  else
+    *i = mt__load_i64(p, t->dtype);
   return MT_OK;
 }

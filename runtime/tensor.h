@@ -71,12 +71,12 @@ struct mt_tensor {
   int64_t numel;
   int64_t offset; /* elements */
   mt_storage *storage;
-  mt_node *node;    /* what made it; owned; NULL for a leaf */
-  mt_tensor *grad;  /* owned */
-  mt_node *acc;     /* weak: the node that accumulates into grad; it clears this when freed */
-  mt_tensor *base;  /* of a view: the tensor that is no view itself; owned */
+  mt_node *node;     /* what made it; owned; NULL for a leaf */
+  mt_tensor *grad;   /* owned */
+  mt_node *acc;      /* weak: the node that accumulates into grad; it clears this when freed */
+  mt_tensor *base;   /* of a view: the tensor that is no view itself; owned */
   mt_viewstep *view; /* of a view: how to make it from base; owned */
-  mt_token *hook;   /* list of hooks (leaf); owned. For others it lives on the node */
+  mt_token *hook;    /* list of hooks (leaf); owned. For others it lives on the node */
   uint64_t id;
   uint32_t view_version; /* of a view: the storage's version when node was set */
   int64_t sizes[MT_MAX_DIMS];

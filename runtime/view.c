@@ -11,8 +11,7 @@
 
 #include "internal.h"
 
-int mt__viewstep_new(mt_viewstep **out, const mt_op *op, const mt_arg *args,
-                     mt_viewstep *before) {
+int mt__viewstep_new(mt_viewstep **out, const mt_op *op, const mt_arg *args, mt_viewstep *before) {
   size_t bytes = mt__args_bytes(op->nparams, args);
   mt_viewstep *s = mt__malloc(sizeof *s + bytes);
   *out = s;

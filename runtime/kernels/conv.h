@@ -17,16 +17,16 @@
 
 /* One image, one group. */
 typedef struct mt_conv_image {
-  const void *w;      /* packed: for each tile of rows its k x (rows of the tile) */
-  int64_t rows, k;    /* output channels; channels x taps */
+  const void *w;   /* packed: for each tile of rows its k x (rows of the tile) */
+  int64_t rows, k; /* output channels; channels x taps */
   const void *x;
-  const int64_t *off; /* k of them */
-  const void *bias;   /* rows, or NULL */
-  int64_t begin, end; /* positions q to compute */
+  const int64_t *off;   /* k of them */
+  const void *bias;     /* rows, or NULL */
+  int64_t begin, end;   /* positions q to compute */
   int64_t pitch, width; /* width <= pitch: how many of a row are wanted */
-  void *out;          /* out[o * plane + (q / pitch) * out_pitch + (q % pitch) * step] */
+  void *out;            /* out[o * plane + (q / pitch) * out_pitch + (q % pitch) * step] */
   int64_t plane, out_pitch, step;
-  bool rows_first;    /* all positions for a tile's weights, rather than all tiles for a few
+  bool rows_first; /* all positions for a tile's weights, rather than all tiles for a few
                          positions: for weights that do not fit the cache */
 } mt_conv_image;
 
@@ -52,7 +52,7 @@ typedef struct mt_conv_pad {
 } mt_conv_pad;
 
 typedef struct mt_conv_kernels {
-  int tile_rows; /* the most of a tile */
+  int tile_rows;                /* the most of a tile */
   int weight_rows, weight_taps; /* of a tile of `weight` */
   void (*pad)(const mt_conv_pad *p);
   void (*image)(const mt_conv_image *c);

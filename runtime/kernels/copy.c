@@ -16,11 +16,11 @@
 
 /* ---- 8 x 8 transposes: row i of the result is column i of the source ---- */
 
-#define PLAIN_8X8(T)                                                                           \
-  static inline void transpose_##T(T *restrict dst, int64_t ld, const T *restrict src,         \
-                                   int64_t ls) {                                               \
-    for (int i = 0; i < 8; i++)                                                                \
-      for (int j = 0; j < 8; j++) dst[i * ld + j] = src[j * ls + i];                           \
+#define PLAIN_8X8(T)                                                                               \
+  static inline void transpose_##T(T *restrict dst, int64_t ld, const T *restrict src,             \
+                                   int64_t ls) {                                                   \
+    for (int i = 0; i < 8; i++)                                                                    \
+      for (int j = 0; j < 8; j++) dst[i * ld + j] = src[j * ls + i];                               \
   }
 PLAIN_8X8(uint8_t)
 PLAIN_8X8(uint16_t)
@@ -79,41 +79,38 @@ PLAIN_8X8(uint64_t)
 
 /* ---- the four sizes ---- */
 
-#define COPY2D(T)                                                                              \
-  static void transposed_##T(T *d, int64_t d1, const T *s, int64_t s0, int64_t w0,             \
-                             int64_t w1) {                                                     \
-    int64_t b0 = w0 & ~(int64_t)7, b1 = w1 & ~(int64_t)7;                                      \
-    for (int64_t j = 0; j < b0; j += 8)                                                        \
-      for (int64_t i = 0; i < b1; i += 8)                                                      \
-        transpose_##T(d + i * d1 + j, d1, s + j * s0 + i, s0);                                 \
-    for (int64_t i = 0; i < w1; i++)                                                           \
-      for (int64_t j = i < b1 ? b0 : 0; j < w0; j++) d[i * d1 + j] = s[j * s0 + i];            \
-  }                                                                                            \
-  static void copy2d_##T(void *dst, int64_t d0, int64_t d1, const void *src, int64_t s0,       \
-                         int64_t s1, int64_t w0, int64_t w1) {                                 \
-    T *d = dst;                                                                                \
-    const T *s = src;                                                                          \
-    if (d0 == 1 && s0 == 1) {                                                                  \
-      if (w0 >= 16) {                                                                          \
-        for (int64_t i = 0; i < w1; i++)                                                       \
-          memcpy(d + i * d1, s + i * s1, (size_t)w0 * sizeof(T));                              \
-        return;                                                                                \
-      }                                                                                        \
-    } else if (d0 == 1 && s0 == 0) {                                                           \
-      for (int64_t i = 0; i < w1; i++) {                                                       \
-        T v = s[i * s1], *row = d + i * d1;                                                    \
-        for (int64_t j = 0; j < w0; j++) row[j] = v;                                           \
-      }                                                                                        \
-      return;                                                                                  \
-    } else if (d0 == 1 && s1 == 1) {                                                           \
-      transposed_##T(d, d1, s, s0, w0, w1);                                                    \
-      return;                                                                                  \
-    } else if (d1 == 1 && s0 == 1) {                                                           \
-      transposed_##T(d, d0, s, s1, w1, w0);                                                    \
-      return;                                                                                  \
-    }                                                                                          \
-    for (int64_t i = 0; i < w1; i++)                                                           \
-      for (int64_t j = 0; j < w0; j++) d[i * d1 + j * d0] = s[i * s1 + j * s0];                \
+#define COPY2D(T)                                                                                  \
+  static void transposed_##T(T *d, int64_t d1, const T *s, int64_t s0, int64_t w0, int64_t w1) {   \
+    int64_t b0 = w0 & ~(int64_t)7, b1 = w1 & ~(int64_t)7;                                          \
+    for (int64_t j = 0; j < b0; j += 8)                                                            \
+      for (int64_t i = 0; i < b1; i += 8) transpose_##T(d + i * d1 + j, d1, s + j * s0 + i, s0);   \
+    for (int64_t i = 0; i < w1; i++)                                                               \
+      for (int64_t j = i < b1 ? b0 : 0; j < w0; j++) d[i * d1 + j] = s[j * s0 + i];                \
+  }                                                                                                \
+  static void copy2d_##T(void *dst, int64_t d0, int64_t d1, const void *src, int64_t s0,           \
+                         int64_t s1, int64_t w0, int64_t w1) {                                     \
+    T *d = dst;                                                                                    \
+    const T *s = src;                                                                              \
+    if (d0 == 1 && s0 == 1) {                                                                      \
+      if (w0 >= 16) {                                                                              \
+        for (int64_t i = 0; i < w1; i++) memcpy(d + i * d1, s + i * s1, (size_t)w0 * sizeof(T));   \
+        return;                                                                                    \
+      }                                                                                            \
+    } else if (d0 == 1 && s0 == 0) {                                                               \
+      for (int64_t i = 0; i < w1; i++) {                                                           \
+        T v = s[i * s1], *row = d + i * d1;                                                        \
+        for (int64_t j = 0; j < w0; j++) row[j] = v;                                               \
+      }                                                                                            \
+      return;                                                                                      \
+    } else if (d0 == 1 && s1 == 1) {                                                               \
+      transposed_##T(d, d1, s, s0, w0, w1);                                                        \
+      return;                                                                                      \
+    } else if (d1 == 1 && s0 == 1) {                                                               \
+      transposed_##T(d, d0, s, s1, w1, w0);                                                        \
+      return;                                                                                      \
+    }                                                                                              \
+    for (int64_t i = 0; i < w1; i++)                                                               \
+      for (int64_t j = 0; j < w0; j++) d[i * d1 + j * d0] = s[i * s1 + j * s0];                    \
   }
 COPY2D(uint8_t)
 COPY2D(uint16_t)

@@ -15,6 +15,8 @@ enum { STORE, ADD, GENERAL };
 
 /* Tiles (rows, vectors) whose accumulators fit the registers, two vectors of Y and one element
  * of X beside them. Four vectors are for few rows. */
+/* Lists of tiles, one way of breaking lines as good as another. */
+/* clang-format off */
 #if defined(__AVX512F__)
 enum { MAXMR = 14, MAXNV = 4, MAXMR_AT_MAXNV = 7 };
 #define TILES(X)                                                                               \
@@ -53,6 +55,7 @@ enum { DOT1 = 8, DOT2 = 4, DOT3 = 3, DOT4 = 2 };
   X(1, 1) X(1, 2) X(1, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7) X(1, 8) X(2, 1) X(2, 2) X(2, 3)      \
   X(2, 4) X(3, 1) X(3, 2) X(3, 3) X(4, 1) X(4, 2)
 #endif
+/* clang-format on */
 enum { ROWS_N = 512 };
 #ifndef KC
 #define KC 256
@@ -61,37 +64,36 @@ enum { ROWS_N = 512 };
 #define PACK_ROWS 80
 #endif
 #ifndef COPY_ROWS
-#define COPY_ROWS 64
+#define COPY_ROWS  64
 #define COPY_DEPTH 64
 #endif
 enum { XPAD = 16, FETCH_DEPTH = 128 };
 
-
-#define T float
-#define V mt_vf
-#define VL MT_VF
-#define M mt_mf
-#define VLOAD mt_vf_load
-#define VLOADM mt_vf_loadm
-#define VSTORE mt_vf_store
-#define VSTOREM mt_vf_storem
-#define VSET1 mt_vf_set1
-#define VFMA mt_vf_fma
-#define VMUL(a, b) ((a) * (b))
-#define VADD(a, b) ((a) + (b))
-#define VMASK mt_vf_mask
-#define VSUMS mt_vf_sums
-#define TRANSPOSE mt_vf_transpose
+#define T           float
+#define V           mt_vf
+#define VL          MT_VF
+#define M           mt_mf
+#define VLOAD       mt_vf_load
+#define VLOADM      mt_vf_loadm
+#define VSTORE      mt_vf_store
+#define VSTOREM     mt_vf_storem
+#define VSET1       mt_vf_set1
+#define VFMA        mt_vf_fma
+#define VMUL(a, b)  ((a) * (b))
+#define VADD(a, b)  ((a) + (b))
+#define VMASK       mt_vf_mask
+#define VSUMS       mt_vf_sums
+#define TRANSPOSE   mt_vf_transpose
 #define LOAD_TURNED mt_vf_load_turned
-#define N(x) x##_f32
+#define N(x)        x##_f32
 #if defined(__AVX512F__)
-#define HALF half_f32
-#define HALF_V __m256
-#define HALF_M __mmask8
-#define HALF_SET1(a) _mm256_set1_ps(a)
-#define HALF_LOADM(m, p) _mm256_maskz_loadu_ps(m, p)
+#define HALF                 half_f32
+#define HALF_V               __m256
+#define HALF_M               __mmask8
+#define HALF_SET1(a)         _mm256_set1_ps(a)
+#define HALF_LOADM(m, p)     _mm256_maskz_loadu_ps(m, p)
 #define HALF_STOREM(p, m, a) _mm256_mask_storeu_ps(p, m, a)
-#define HALF_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define HALF_FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
 #endif
 #include "gemm.inc"
 #undef HALF
@@ -111,21 +113,21 @@ enum { XPAD = 16, FETCH_DEPTH = 128 };
 #undef LOAD_TURNED
 #undef N
 
-#define T double
-#define V mt_vd
-#define VL MT_VD
-#define M mt_md
-#define VLOAD mt_vd_load
-#define VLOADM mt_vd_loadm
-#define VSTORE mt_vd_store
-#define VSTOREM mt_vd_storem
-#define VSET1 mt_vd_set1
-#define VFMA mt_vd_fma
-#define VMASK mt_vd_mask
-#define VSUMS mt_vd_sums
-#define TRANSPOSE mt_vd_transpose
+#define T           double
+#define V           mt_vd
+#define VL          MT_VD
+#define M           mt_md
+#define VLOAD       mt_vd_load
+#define VLOADM      mt_vd_loadm
+#define VSTORE      mt_vd_store
+#define VSTOREM     mt_vd_storem
+#define VSET1       mt_vd_set1
+#define VFMA        mt_vd_fma
+#define VMASK       mt_vd_mask
+#define VSUMS       mt_vd_sums
+#define TRANSPOSE   mt_vd_transpose
 #define LOAD_TURNED mt_vd_load_turned
-#define N(x) x##_f64
+#define N(x)        x##_f64
 #include "gemm.inc"
 
 const mt_kern_gemm MT_KERN(gemm) = {

@@ -17,12 +17,12 @@ typedef struct mt_gemm_block {
   int64_t xr, xc;
   const void *y; /* Y(p, j) = y[p * yr + j * yc]; yr or yc is 1 */
   int64_t yr, yc;
-  void *c;       /* C(i, j) = c[i * cr + j], or c[j * cr + i] with trans */
+  void *c; /* C(i, j) = c[i * cr + j], or c[j * cr + i] with trans */
   int64_t cr;
   bool trans;
-  bool bias_rows;   /* bias[i] is added to row i, otherwise bias[j] to column j */
-  const void *bias; /* NULL: none */
-  void *work; /* MT_GEMM_WORK bytes for a copy of X, or NULL */
+  bool bias_rows;     /* bias[i] is added to row i, otherwise bias[j] to column j */
+  const void *bias;   /* NULL: none */
+  void *work;         /* MT_GEMM_WORK bytes for a copy of X, or NULL */
   double alpha, beta; /* C = alpha X Y + beta C + bias; beta 0 never reads C */
 } mt_gemm_block;
 
@@ -33,9 +33,9 @@ typedef struct mt_gemm_kernels {
   void (*batch)(const mt_gemm_block *g, int64_t count, int64_t sx, int64_t sy, int64_t sc);
   /* c[i * ci + j * cj] = alpha sum_p a[i * ar + p] b[j * br + p] + ..., few rows i: both run
    * along p, nothing is packed */
-  void (*dot)(int64_t m, int64_t n, int64_t k, const void *a, int64_t ar, const void *b,
-              int64_t br, double alpha, double beta, void *c, int64_t ci, int64_t cj,
-              const void *bias, int64_t bi, int64_t bj);
+  void (*dot)(int64_t m, int64_t n, int64_t k, const void *a, int64_t ar, const void *b, int64_t br,
+              double alpha, double beta, void *c, int64_t ci, int64_t cj, const void *bias,
+              int64_t bi, int64_t bj);
   /* the same as block for few rows i and a Y (yc 1) that comes from memory: read once, by rows */
   void (*rows)(const mt_gemm_block *g);
 } mt_gemm_kernels;

@@ -5,15 +5,15 @@
 
 #include "kernels.h"
 
-#define T float
+#define T     float
 #define FN(x) x##_f32
-#define FMA MT_FMA
+#define FMA   MT_FMA
 #define LANES 64
 #include "norm.inc"
 
-#define T double
+#define T     double
 #define FN(x) x##_f64
-#define FMA MT_FMA64
+#define FMA   MT_FMA64
 #define LANES 32
 #include "norm.inc"
 

@@ -38,15 +38,17 @@
 /* ---- the tables ---- */
 
 #define KERNEL(name, cls, cost, ...) [MT_PW_##name] = LOOPS_##cls(name),
-#define LOOPS(name)                  {loop_##name##_f32, loop_##name##_f64}
-#define LOOPS_FLOAT(name)            LOOPS(name)
-#define LOOPS_ARITH(name)            LOOPS(name)
-#define LOOPS_TEST(name)             LOOPS(name)
-#define LOOPS_FTEST(name)            LOOPS(name)
-#define LOOPS_BITS(name)             {NULL, NULL}
-#define KERNEL1                      KERNEL
-#define KERNEL2                      KERNEL
-#define KERNEL3                      KERNEL
+#define LOOPS(name)                                                                                \
+  { loop_##name##_f32, loop_##name##_f64 }
+#define LOOPS_FLOAT(name) LOOPS(name)
+#define LOOPS_ARITH(name) LOOPS(name)
+#define LOOPS_TEST(name)  LOOPS(name)
+#define LOOPS_FTEST(name) LOOPS(name)
+#define LOOPS_BITS(name)                                                                           \
+  { NULL, NULL }
+#define KERNEL1                                KERNEL
+#define KERNEL2                                KERNEL
+#define KERNEL3                                KERNEL
 #define UNARY(name, sig, dtypes, flags, ...)   KERNEL(name, __VA_ARGS__)
 #define BINARY(name, sig, dtypes, flags, ...)  KERNEL(name, __VA_ARGS__)
 #define TERNARY(name, sig, dtypes, flags, ...) KERNEL(name, __VA_ARGS__)
@@ -60,25 +62,27 @@ const mt_kern_pointwise MT_KERN(pointwise) = {
     .backward =
         {
 #include "vocabulary_off.h"
-#define D(e)                      FUSED
-#define DOPS(e)                   NONE
-#define DG                        NONE
-#define DZ                        NONE
-#define DN                        NONE
-#define ENTRY_FUSED(name, k)      {loop_##name##_by##k##_f32, loop_##name##_by##k##_f64}
-#define ENTRY_NONE(name, k)       {NULL, NULL}
-#define ENTRY_KIND(name, k, kind) ENTRY_##kind(name, k)
-#define ENTRY(name, k, kind)      ENTRY_KIND(name, k, kind)
+#define D(e)    FUSED
+#define DOPS(e) NONE
+#define DG      NONE
+#define DZ      NONE
+#define DN      NONE
+#define ENTRY_FUSED(name, k)                                                                       \
+  { loop_##name##_by##k##_f32, loop_##name##_by##k##_f64 }
+#define ENTRY_NONE(name, k)                                                                        \
+  { NULL, NULL }
+#define ENTRY_KIND(name, k, kind)           ENTRY_##kind(name, k)
+#define ENTRY(name, k, kind)                ENTRY_KIND(name, k, kind)
 #define KERNEL1(name, cls, cost, value, dx) [MT_PW_##name] = {ENTRY(name, 0, dx)},
-#define KERNEL2(name, cls, cost, value, da, db)                                                \
+#define KERNEL2(name, cls, cost, value, da, db)                                                    \
   [MT_PW_##name] = {ENTRY(name, 0, da), ENTRY(name, 1, db)},
-#define KERNEL3(name, cls, cost, value, da, db, dc)                                            \
+#define KERNEL3(name, cls, cost, value, da, db, dc)                                                \
   [MT_PW_##name] = {ENTRY(name, 0, da), ENTRY(name, 1, db), ENTRY(name, 2, dc)},
-#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, ...)                             \
+#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, ...)                                 \
   KERNEL1(name, cls, cost, value, dx)
-#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                        \
+#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                            \
   KERNEL2(name, cls, cost, value, da, db)
-#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                   \
+#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                       \
   KERNEL3(name, cls, cost, value, da, db, dc)
 #define CHOICE(...)
 #include "../ops/pointwise.def"

@@ -7,12 +7,12 @@
 
 /* One number a loop: MT_PW_exp, ... */
 enum mt_pw {
-#define UNARY(name, ...)     MT_PW_##name,
-#define BINARY(name, ...)    MT_PW_##name,
-#define TERNARY(name, ...)   MT_PW_##name,
-#define KERNEL1(name, ...)   MT_PW_##name,
-#define KERNEL2(name, ...)   MT_PW_##name,
-#define KERNEL3(name, ...)   MT_PW_##name,
+#define UNARY(name, ...)   MT_PW_##name,
+#define BINARY(name, ...)  MT_PW_##name,
+#define TERNARY(name, ...) MT_PW_##name,
+#define KERNEL1(name, ...) MT_PW_##name,
+#define KERNEL2(name, ...) MT_PW_##name,
+#define KERNEL3(name, ...) MT_PW_##name,
 #define CHOICE(name, ...)
 #include "../ops/pointwise.def"
 #undef UNARY

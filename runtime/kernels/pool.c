@@ -11,8 +11,8 @@ enum { CHUNK = 256 };
 
 /* ---- 2 x 2 ---- */
 
-#define LOW(l, h, n) ((l) / 2 + ((l) % 2) * (n))
-#define HIGH(l, h, n) ((l) / 2 + (n) / 2 + ((l) % 2) * (n))
+#define LOW(l, h, n)      ((l) / 2 + ((l) % 2) * (n))
+#define HIGH(l, h, n)     ((l) / 2 + (n) / 2 + ((l) % 2) * (n))
 #define DEAL(which, a, b) MT_SHUFFLE(mt_vf_lanes, a, b, MT_VF_LANES(which, 0))
 
 typedef uint8_t taps __attribute__((vector_size(MT_VF)));
@@ -109,8 +109,7 @@ static bool spread_pairs_f32(const mt_pool *p, const float *g, const uint8_t *wh
 /* Where each tap lies from the window's corner. */
 static void fill_table(const mt_pool *p, int64_t *table) {
   for (int64_t ky = 0; ky < p->k[0]; ky++)
-    for (int64_t kx = 0; kx < p->k[1]; kx++)
-      *table++ = ky * p->d[0] * p->in[1] + kx * p->d[1];
+    for (int64_t kx = 0; kx < p->k[1]; kx++) *table++ = ky * p->d[0] * p->in[1] + kx * p->d[1];
 }
 
 MT_INLINE int64_t place(const mt_pool *p, int64_t oy, int64_t ox, const void *where, int64_t o,
@@ -122,17 +121,17 @@ MT_INLINE int64_t place(const mt_pool *p, int64_t oy, int64_t ox, const void *wh
 }
 
 #define FLOATS
-#define T float
-#define LOWEST (-INFINITY)
+#define T         float
+#define LOWEST    (-INFINITY)
 #define NAN_OF(v) ((v) != (v))
-#define N(x) x##_f32
+#define N(x)      x##_f32
 #include "pool.inc"
 #undef T
 #undef N
 
-#define T double
-#define N(x) x##_f64
-#define max_pairs_f64(p, x, y, where) false
+#define T                                 double
+#define N(x)                              x##_f64
+#define max_pairs_f64(p, x, y, where)     false
 #define spread_pairs_f64(p, g, where, dx) false
 #include "pool.inc"
 #undef T
@@ -141,10 +140,10 @@ MT_INLINE int64_t place(const mt_pool *p, int64_t oy, int64_t ox, const void *wh
 #undef NAN_OF
 #undef FLOATS
 
-#define T int64_t
-#define LOWEST INT64_MIN
-#define NAN_OF(v) false
-#define N(x) x##_i64
+#define T                             int64_t
+#define LOWEST                        INT64_MIN
+#define NAN_OF(v)                     false
+#define N(x)                          x##_i64
 #define max_pairs_i64(p, x, y, where) false
 #include "pool.inc"
 

@@ -6,29 +6,29 @@
 #include "kernels.h"
 #include "vmath.h"
 
-#define T float
-#define ACC double
-#define FN(x) x##_f32
+#define T        float
+#define ACC      double
+#define FN(x)    x##_f32
 #define IS_FLOAT 1
-#define ABS fabsf
-#define EXP vm_expf
-#define ROWNR int32_t
+#define ABS      fabsf
+#define EXP      vm_expf
+#define ROWNR    int32_t
 #include "reduce.inc"
 
-#define T double
-#define ACC double
-#define FN(x) x##_f64
+#define T        double
+#define ACC      double
+#define FN(x)    x##_f64
 #define IS_FLOAT 1
-#define ABS fabs
-#define EXP exp
-#define ROWNR int64_t
+#define ABS      fabs
+#define EXP      exp
+#define ROWNR    int64_t
 #include "reduce.inc"
 
-#define T int64_t
-#define ACC int64_t
-#define FN(x) x##_i64
+#define T        int64_t
+#define ACC      int64_t
+#define FN(x)    x##_i64
 #define IS_FLOAT 0
-#define ROWNR int64_t
+#define ROWNR    int64_t
 #include "reduce.inc"
 
 static void row_sum_i64(const void *xp, int64_t n, void *ap) {
@@ -59,8 +59,10 @@ static int64_t count_bytes(const uint8_t *x, int64_t n) {
   return total;
 }
 
-#define EACH(x) {x##_f32, x##_f64, x##_i64}
-#define FLOATS(x) {x##_f32, x##_f64, 0}
+#define EACH(x)                                                                                    \
+  { x##_f32, x##_f64, x##_i64 }
+#define FLOATS(x)                                                                                  \
+  { x##_f32, x##_f64, 0 }
 
 const mt_kern_reduce MT_KERN(reduce) = {
     .fold = {[MT_FOLD_SUM] = EACH(fold_sum),

@@ -22,16 +22,36 @@ typedef __m512d mt_vd;
 typedef __mmask16 mt_mf;
 typedef __mmask8 mt_md;
 
-MT_INLINE mt_mf mt_vf_mask(int64_t n) { return (mt_mf)(n >= 16 ? 0xffffu : (1u << n) - 1); }
-MT_INLINE mt_md mt_vd_mask(int64_t n) { return (mt_md)(n >= 8 ? 0xffu : (1u << n) - 1); }
-MT_INLINE mt_vf mt_vf_loadm(const float *p, mt_mf m) { return _mm512_maskz_loadu_ps(m, p); }
-MT_INLINE mt_vd mt_vd_loadm(const double *p, mt_md m) { return _mm512_maskz_loadu_pd(m, p); }
-MT_INLINE void mt_vf_storem(float *p, mt_mf m, mt_vf a) { _mm512_mask_storeu_ps(p, m, a); }
-MT_INLINE void mt_vd_storem(double *p, mt_md m, mt_vd a) { _mm512_mask_storeu_pd(p, m, a); }
-MT_INLINE mt_vf mt_vf_set1(float x) { return _mm512_set1_ps(x); }
-MT_INLINE mt_vd mt_vd_set1(double x) { return _mm512_set1_pd(x); }
-MT_INLINE mt_vf mt_vf_fma(mt_vf a, mt_vf b, mt_vf c) { return _mm512_fmadd_ps(a, b, c); }
-MT_INLINE mt_vd mt_vd_fma(mt_vd a, mt_vd b, mt_vd c) { return _mm512_fmadd_pd(a, b, c); }
+MT_INLINE mt_mf mt_vf_mask(int64_t n) {
+  return (mt_mf)(n >= 16 ? 0xffffu : (1u << n) - 1);
+}
+MT_INLINE mt_md mt_vd_mask(int64_t n) {
+  return (mt_md)(n >= 8 ? 0xffu : (1u << n) - 1);
+}
+MT_INLINE mt_vf mt_vf_loadm(const float *p, mt_mf m) {
+  return _mm512_maskz_loadu_ps(m, p);
+}
+MT_INLINE mt_vd mt_vd_loadm(const double *p, mt_md m) {
+  return _mm512_maskz_loadu_pd(m, p);
+}
+MT_INLINE void mt_vf_storem(float *p, mt_mf m, mt_vf a) {
+  _mm512_mask_storeu_ps(p, m, a);
+}
+MT_INLINE void mt_vd_storem(double *p, mt_md m, mt_vd a) {
+  _mm512_mask_storeu_pd(p, m, a);
+}
+MT_INLINE mt_vf mt_vf_set1(float x) {
+  return _mm512_set1_ps(x);
+}
+MT_INLINE mt_vd mt_vd_set1(double x) {
+  return _mm512_set1_pd(x);
+}
+MT_INLINE mt_vf mt_vf_fma(mt_vf a, mt_vf b, mt_vf c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+MT_INLINE mt_vd mt_vd_fma(mt_vd a, mt_vd b, mt_vd c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
 
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
@@ -49,14 +69,30 @@ MT_INLINE mt_mf mt_vf_mask(int64_t n) {
 MT_INLINE mt_md mt_vd_mask(int64_t n) {
   return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n > 4 ? 4 : n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
-MT_INLINE mt_vf mt_vf_loadm(const float *p, mt_mf m) { return _mm256_maskload_ps(p, m); }
-MT_INLINE mt_vd mt_vd_loadm(const double *p, mt_md m) { return _mm256_maskload_pd(p, m); }
-MT_INLINE void mt_vf_storem(float *p, mt_mf m, mt_vf a) { _mm256_maskstore_ps(p, m, a); }
-MT_INLINE void mt_vd_storem(double *p, mt_md m, mt_vd a) { _mm256_maskstore_pd(p, m, a); }
-MT_INLINE mt_vf mt_vf_set1(float x) { return _mm256_set1_ps(x); }
-MT_INLINE mt_vd mt_vd_set1(double x) { return _mm256_set1_pd(x); }
-MT_INLINE mt_vf mt_vf_fma(mt_vf a, mt_vf b, mt_vf c) { return _mm256_fmadd_ps(a, b, c); }
-MT_INLINE mt_vd mt_vd_fma(mt_vd a, mt_vd b, mt_vd c) { return _mm256_fmadd_pd(a, b, c); }
+MT_INLINE mt_vf mt_vf_loadm(const float *p, mt_mf m) {
+  return _mm256_maskload_ps(p, m);
+}
+MT_INLINE mt_vd mt_vd_loadm(const double *p, mt_md m) {
+  return _mm256_maskload_pd(p, m);
+}
+MT_INLINE void mt_vf_storem(float *p, mt_mf m, mt_vf a) {
+  _mm256_maskstore_ps(p, m, a);
+}
+MT_INLINE void mt_vd_storem(double *p, mt_md m, mt_vd a) {
+  _mm256_maskstore_pd(p, m, a);
+}
+MT_INLINE mt_vf mt_vf_set1(float x) {
+  return _mm256_set1_ps(x);
+}
+MT_INLINE mt_vd mt_vd_set1(double x) {
+  return _mm256_set1_pd(x);
+}
+MT_INLINE mt_vf mt_vf_fma(mt_vf a, mt_vf b, mt_vf c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+MT_INLINE mt_vd mt_vd_fma(mt_vd a, mt_vd b, mt_vd c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
 
 #else
 
@@ -66,8 +102,12 @@ typedef double mt_vd __attribute__((vector_size(16)));
 typedef int mt_mf; /* how many lanes */
 typedef int mt_md;
 
-MT_INLINE mt_mf mt_vf_mask(int64_t n) { return (int)(n > 4 ? 4 : n); }
-MT_INLINE mt_md mt_vd_mask(int64_t n) { return (int)(n > 2 ? 2 : n); }
+MT_INLINE mt_mf mt_vf_mask(int64_t n) {
+  return (int)(n > 4 ? 4 : n);
+}
+MT_INLINE mt_md mt_vd_mask(int64_t n) {
+  return (int)(n > 2 ? 2 : n);
+}
 MT_INLINE mt_vf mt_vf_loadm(const float *p, mt_mf m) {
   mt_vf a = {0};
   if (m == 4) {
@@ -98,8 +138,12 @@ MT_INLINE void mt_vd_storem(double *p, mt_md m, mt_vd a) {
   if (m > 0) p[0] = a[0];
   if (m > 1) p[1] = a[1];
 }
-MT_INLINE mt_vf mt_vf_set1(float x) { return (mt_vf){x, x, x, x}; }
-MT_INLINE mt_vd mt_vd_set1(double x) { return (mt_vd){x, x}; }
+MT_INLINE mt_vf mt_vf_set1(float x) {
+  return (mt_vf){x, x, x, x};
+}
+MT_INLINE mt_vd mt_vd_set1(double x) {
+  return (mt_vd){x, x};
+}
 #if defined(__aarch64__)
 #include <arm_neon.h>
 MT_INLINE mt_vf mt_vf_fma(mt_vf a, mt_vf b, mt_vf c) {
@@ -109,8 +153,12 @@ MT_INLINE mt_vd mt_vd_fma(mt_vd a, mt_vd b, mt_vd c) {
   return (mt_vd)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 }
 #else
-MT_INLINE mt_vf mt_vf_fma(mt_vf a, mt_vf b, mt_vf c) { return a * b + c; }
-MT_INLINE mt_vd mt_vd_fma(mt_vd a, mt_vd b, mt_vd c) { return a * b + c; }
+MT_INLINE mt_vf mt_vf_fma(mt_vf a, mt_vf b, mt_vf c) {
+  return a * b + c;
+}
+MT_INLINE mt_vd mt_vd_fma(mt_vd a, mt_vd b, mt_vd c) {
+  return a * b + c;
+}
 #endif
 #endif
 
@@ -124,22 +172,26 @@ MT_INLINE mt_vd mt_vd_load(const double *p) {
   memcpy(&a, p, sizeof a);
   return a;
 }
-MT_INLINE void mt_vf_store(float *p, mt_vf a) { memcpy(p, &a, sizeof a); }
-MT_INLINE void mt_vd_store(double *p, mt_vd a) { memcpy(p, &a, sizeof a); }
+MT_INLINE void mt_vf_store(float *p, mt_vf a) {
+  memcpy(p, &a, sizeof a);
+}
+MT_INLINE void mt_vd_store(double *p, mt_vd a) {
+  memcpy(p, &a, sizeof a);
+}
 
 /* Two rows of a matrix, one step of a transposition: blocks of h lanes change places, so that
  * log2(lanes) steps with h = 1, 2, 4, ... turn rows into columns (Eklundh 1972). */
-#define MT_LO(l, h, n) (((l) & (h)) ? (n) + (l) - (h) : (l))
-#define MT_HI(l, h, n) (((l) & (h)) ? (n) + (l) : (l) + (h))
+#define MT_LO(l, h, n)   (((l) & (h)) ? (n) + (l) - (h) : (l))
+#define MT_HI(l, h, n)   (((l) & (h)) ? (n) + (l) : (l) + (h))
 #define MT_EVEN(l, h, n) (2 * (l))
-#define MT_ODD(l, h, n) (2 * (l) + 1)
-#define MT_LANES2(f, h) f(0, h, 2), f(1, h, 2)
-#define MT_LANES4(f, h) f(0, h, 4), f(1, h, 4), f(2, h, 4), f(3, h, 4)
-#define MT_LANES8(f, h)                                                                        \
+#define MT_ODD(l, h, n)  (2 * (l) + 1)
+#define MT_LANES2(f, h)  f(0, h, 2), f(1, h, 2)
+#define MT_LANES4(f, h)  f(0, h, 4), f(1, h, 4), f(2, h, 4), f(3, h, 4)
+#define MT_LANES8(f, h)                                                                            \
   f(0, h, 8), f(1, h, 8), f(2, h, 8), f(3, h, 8), f(4, h, 8), f(5, h, 8), f(6, h, 8), f(7, h, 8)
-#define MT_LANES16(f, h)                                                                       \
-  f(0, h, 16), f(1, h, 16), f(2, h, 16), f(3, h, 16), f(4, h, 16), f(5, h, 16), f(6, h, 16),   \
-      f(7, h, 16), f(8, h, 16), f(9, h, 16), f(10, h, 16), f(11, h, 16), f(12, h, 16),         \
+#define MT_LANES16(f, h)                                                                           \
+  f(0, h, 16), f(1, h, 16), f(2, h, 16), f(3, h, 16), f(4, h, 16), f(5, h, 16), f(6, h, 16),       \
+      f(7, h, 16), f(8, h, 16), f(9, h, 16), f(10, h, 16), f(11, h, 16), f(12, h, 16),             \
       f(13, h, 16), f(14, h, 16), f(15, h, 16)
 
 typedef int32_t mt_vf_lanes __attribute__((vector_size(sizeof(mt_vf))));
@@ -149,49 +201,40 @@ typedef int64_t mt_vd_lanes __attribute__((vector_size(sizeof(mt_vd))));
 #else
 #define MT_SHUFFLE(type, a, b, ...) __builtin_shuffle(a, b, (type){__VA_ARGS__})
 #endif
-#define MT_SWAP_STEP(lanes, LANES, r, n, h)                                                    \
-  _Pragma("GCC unroll 16") for (int i_ = 0; i_ < (n); i_++) if ((i_ & (h)) == 0) {             \
-    const __typeof__((r)[0]) a_ = (r)[i_], b_ = (r)[i_ + (h)];                                 \
-    (r)[i_] = MT_SHUFFLE(lanes, a_, b_, LANES(MT_LO, h));                                      \
-    (r)[i_ + (h)] = MT_SHUFFLE(lanes, a_, b_, LANES(MT_HI, h));                                \
+#define MT_SWAP_STEP(lanes, LANES, r, n, h)                                                        \
+  _Pragma("GCC unroll 16") for (int i_ = 0; i_ < (n); i_++) if ((i_ & (h)) == 0) {                 \
+    const __typeof__((r)[0]) a_ = (r)[i_], b_ = (r)[i_ + (h)];                                     \
+    (r)[i_] = MT_SHUFFLE(lanes, a_, b_, LANES(MT_LO, h));                                          \
+    (r)[i_ + (h)] = MT_SHUFFLE(lanes, a_, b_, LANES(MT_HI, h));                                    \
   }
 
 /* r[i][j] and r[j][i] change places; r has as many rows as lanes. */
 #if defined(__AVX512F__)
-MT_INLINE void mt_vf_transpose(mt_vf *r) {
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 8)
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 4)
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 2)
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 1)
-}
-MT_INLINE void mt_vd_transpose(mt_vd *r) {
-  MT_SWAP_STEP(mt_vd_lanes, MT_LANES8, r, 8, 4)
-  MT_SWAP_STEP(mt_vd_lanes, MT_LANES8, r, 8, 2)
-  MT_SWAP_STEP(mt_vd_lanes, MT_LANES8, r, 8, 1)
-}
+MT_INLINE void mt_vf_transpose(mt_vf *r){
+    MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 8) MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 4)
+        MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 2)
+            MT_SWAP_STEP(mt_vf_lanes, MT_LANES16, r, 16, 1)} MT_INLINE
+    void mt_vd_transpose(mt_vd *r){MT_SWAP_STEP(mt_vd_lanes, MT_LANES8, r, 8, 4)
+                                       MT_SWAP_STEP(mt_vd_lanes, MT_LANES8, r, 8, 2)
+                                           MT_SWAP_STEP(mt_vd_lanes, MT_LANES8, r, 8, 1)}
 #elif defined(__AVX2__) && defined(__FMA__)
-MT_INLINE void mt_vf_transpose(mt_vf *r) {
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES8, r, 8, 4)
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES8, r, 8, 2)
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES8, r, 8, 1)
-}
-MT_INLINE void mt_vd_transpose(mt_vd *r) {
-  MT_SWAP_STEP(mt_vd_lanes, MT_LANES4, r, 4, 2)
-  MT_SWAP_STEP(mt_vd_lanes, MT_LANES4, r, 4, 1)
-}
+MT_INLINE void mt_vf_transpose(mt_vf *r){
+    MT_SWAP_STEP(mt_vf_lanes, MT_LANES8, r, 8, 4) MT_SWAP_STEP(mt_vf_lanes, MT_LANES8, r, 8, 2)
+        MT_SWAP_STEP(mt_vf_lanes, MT_LANES8, r, 8, 1)} MT_INLINE void mt_vd_transpose(mt_vd *r){
+    MT_SWAP_STEP(mt_vd_lanes, MT_LANES4, r, 4, 2) MT_SWAP_STEP(mt_vd_lanes, MT_LANES4, r, 4, 1)}
 #else
-MT_INLINE void mt_vf_transpose(mt_vf *r) {
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES4, r, 4, 2)
-  MT_SWAP_STEP(mt_vf_lanes, MT_LANES4, r, 4, 1)
+MT_INLINE void mt_vf_transpose(mt_vf *r){
+    MT_SWAP_STEP(mt_vf_lanes, MT_LANES4, r, 4, 2)
+        MT_SWAP_STEP(mt_vf_lanes, MT_LANES4, r, 4, 1)} MT_INLINE void mt_vd_transpose(mt_vd *r) {
+  MT_SWAP_STEP(mt_vd_lanes, MT_LANES2, r, 2, 1)
 }
-MT_INLINE void mt_vd_transpose(mt_vd *r) { MT_SWAP_STEP(mt_vd_lanes, MT_LANES2, r, 2, 1) }
 #endif
 
 /* The block at p, rows at distance ld, turned: r[i][j] = p[j * ld + i]. Loads that put four
  * lanes in place save half of the shuffles. */
 MT_INLINE void mt_vf_load_turned(mt_vf *r, const float *p, int64_t ld) {
 #if defined(__AVX2__) && defined(__FMA__)
-#define MT_ROW4_(row) _mm_loadu_ps(p + (row) * ld + 4 * c_)
+#define MT_ROW4_(row) _mm_loadu_ps(p + (row)*ld + 4 * c_)
   _Pragma("GCC unroll 4") for (int c_ = 0; c_ < MT_VF / 4; c_++) {
     mt_vf t_[4];
     _Pragma("GCC unroll 4") for (int i_ = 0; i_ < 4; i_++) {
@@ -246,23 +289,24 @@ MT_INLINE void mt_vd_load_turned(mt_vd *r, const double *p, int64_t ld) {
 
 /* Sums of the lanes of each of n vectors, n <= lanes, into s, which has room for a whole vector:
  * by halves, all vectors at once. */
-#define MT_SUMS_(name, T, V, VL, lanes, LANES)                                                 \
-  MT_INLINE void name(const V *from, const int n, T *s) {                                      \
-    V v_[VL];                                                                                  \
-    _Pragma("GCC unroll 16") for (int i_ = 0; i_ < (int)VL; i_++) {                            \
-      v_[i_] = (V){0};                                                                         \
-      if (i_ < n) v_[i_] = from[i_];                                                           \
-    }                                                                                          \
-    MT_SUM_STEP_(lanes, LANES, (VL >= 16 ? 8 : 0))                                             \
-    MT_SUM_STEP_(lanes, LANES, (VL >= 8 ? 4 : 0))                                              \
-    MT_SUM_STEP_(lanes, LANES, (VL >= 4 ? 2 : 0))                                              \
-    MT_SUM_STEP_(lanes, LANES, 1)                                                              \
-    memcpy(s, &v_[0], sizeof v_[0]); /* a masked store would not be forwarded to loads */      \
+#define MT_SUMS_(name, T, V, VL, lanes, LANES)                                                     \
+  MT_INLINE void name(const V *from, const int n, T *s) {                                          \
+    V v_[VL];                                                                                      \
+    _Pragma("GCC unroll 16") for (int i_ = 0; i_ < (int)VL; i_++) {                                \
+      v_[i_] = (V){0};                                                                             \
+      if (i_ < n) v_[i_] = from[i_];                                                               \
+    }                                                                                              \
+    MT_SUM_STEP_(lanes, LANES, (VL >= 16 ? 8 : 0))                                                 \
+    MT_SUM_STEP_(lanes, LANES, (VL >= 8 ? 4 : 0))                                                  \
+    MT_SUM_STEP_(lanes, LANES, (VL >= 4 ? 2 : 0))                                                  \
+    MT_SUM_STEP_(lanes, LANES, 1)                                                                  \
+    memcpy(s, &v_[0], sizeof v_[0]); /* a masked store would not be forwarded to loads */          \
   }
-#define MT_SUM_STEP_(lanes, LANES, h)                                                          \
-  if (h > 0) _Pragma("GCC unroll 8") for (int i_ = 0; i_ < h; i_++) if (i_ < n) v_[i_] =       \
-      MT_SHUFFLE(lanes, v_[i_], v_[i_ + h], LANES(MT_LO, h)) +                                 \
-      MT_SHUFFLE(lanes, v_[i_], v_[i_ + h], LANES(MT_HI, h));
+#define MT_SUM_STEP_(lanes, LANES, h)                                                              \
+  if (h > 0)                                                                                       \
+    _Pragma("GCC unroll 8") for (int i_ = 0; i_ < h; i_++) if (i_ < n) v_[i_] =                    \
+        MT_SHUFFLE(lanes, v_[i_], v_[i_ + h], LANES(MT_LO, h)) +                                   \
+        MT_SHUFFLE(lanes, v_[i_], v_[i_ + h], LANES(MT_HI, h));
 MT_SUMS_(mt_vf_sums, float, mt_vf, MT_VF, mt_vf_lanes, MT_VF_LANES)
 MT_SUMS_(mt_vd_sums, double, mt_vd, MT_VD, mt_vd_lanes, MT_VD_LANES)
 

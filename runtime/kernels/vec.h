@@ -19,19 +19,33 @@ typedef uint64_t vu_f64 __attribute__((vector_size(sizeof(mt_vd))));
 
 /* ---- loading and storing ---- */
 
-#define VEC_MEMORY(tn, T, V, X)                                                                \
-  VM V set1_##tn(T u) { return mt_##X##_set1(u); }                                             \
-  VM V load_##tn(const T *p) { return mt_##X##_load(p); }                                      \
-  VM void store_##tn(T *p, V u) { mt_##X##_store(p, u); }
+#define VEC_MEMORY(tn, T, V, X)                                                                    \
+  VM V set1_##tn(T u) {                                                                            \
+    return mt_##X##_set1(u);                                                                       \
+  }                                                                                                \
+  VM V load_##tn(const T *p) {                                                                     \
+    return mt_##X##_load(p);                                                                       \
+  }                                                                                                \
+  VM void store_##tn(T *p, V u) {                                                                  \
+    mt_##X##_store(p, u);                                                                          \
+  }
 VEC_MEMORY(f32, float, mt_vf, vf)
 VEC_MEMORY(f64, double, mt_vd, vd)
 #undef VEC_MEMORY
 
 /* The first n lanes, the others 0 or untouched; 0 < n < lanes. */
-VM mt_vf load_tail_f32(const float *p, int64_t n) { return mt_vf_loadm(p, mt_vf_mask(n)); }
-VM mt_vd load_tail_f64(const double *p, int64_t n) { return mt_vd_loadm(p, mt_vd_mask(n)); }
-VM void store_tail_f32(float *p, mt_vf u, int64_t n) { mt_vf_storem(p, mt_vf_mask(n), u); }
-VM void store_tail_f64(double *p, mt_vd u, int64_t n) { mt_vd_storem(p, mt_vd_mask(n), u); }
+VM mt_vf load_tail_f32(const float *p, int64_t n) {
+  return mt_vf_loadm(p, mt_vf_mask(n));
+}
+VM mt_vd load_tail_f64(const double *p, int64_t n) {
+  return mt_vd_loadm(p, mt_vd_mask(n));
+}
+VM void store_tail_f32(float *p, mt_vf u, int64_t n) {
+  mt_vf_storem(p, mt_vf_mask(n), u);
+}
+VM void store_tail_f64(double *p, mt_vd u, int64_t n) {
+  mt_vd_storem(p, mt_vd_mask(n), u);
+}
 
 /* ---- truth ---- */
 
@@ -40,9 +54,13 @@ VM void store_tail_f64(double *p, mt_vd u, int64_t n) { mt_vd_storem(p, mt_vd_ma
 typedef __mmask16 vb_f32;
 typedef __mmask8 vb_f64;
 
-#define VEC_COMPARE(name, code)                                                                \
-  VM vb_f32 name##_f32(mt_vf u, mt_vf v) { return _mm512_cmp_ps_mask(u, v, code); }            \
-  VM vb_f64 name##_f64(mt_vd u, mt_vd v) { return _mm512_cmp_pd_mask(u, v, code); }
+#define VEC_COMPARE(name, code)                                                                    \
+  VM vb_f32 name##_f32(mt_vf u, mt_vf v) {                                                         \
+    return _mm512_cmp_ps_mask(u, v, code);                                                         \
+  }                                                                                                \
+  VM vb_f64 name##_f64(mt_vd u, mt_vd v) {                                                         \
+    return _mm512_cmp_pd_mask(u, v, code);                                                         \
+  }
 VEC_COMPARE(eq, _CMP_EQ_OQ)
 VEC_COMPARE(ne, _CMP_NEQ_UQ)
 VEC_COMPARE(lt, _CMP_LT_OQ)
@@ -51,10 +69,18 @@ VEC_COMPARE(gt, _CMP_GT_OQ)
 VEC_COMPARE(ge, _CMP_GE_OQ)
 #undef VEC_COMPARE
 
-VM mt_vf sel_f32(vb_f32 q, mt_vf u, mt_vf v) { return _mm512_mask_blend_ps(q, v, u); }
-VM mt_vd sel_f64(vb_f64 q, mt_vd u, mt_vd v) { return _mm512_mask_blend_pd(q, v, u); }
-VM bool any_f32(vb_f32 q) { return q != 0; }
-VM vb_f32 odd_f32(vu_f32 u) { return _mm512_test_epi32_mask((__m512i)u, _mm512_set1_epi32(1)); }
+VM mt_vf sel_f32(vb_f32 q, mt_vf u, mt_vf v) {
+  return _mm512_mask_blend_ps(q, v, u);
+}
+VM mt_vd sel_f64(vb_f64 q, mt_vd u, mt_vd v) {
+  return _mm512_mask_blend_pd(q, v, u);
+}
+VM bool any_f32(vb_f32 q) {
+  return q != 0;
+}
+VM vb_f32 odd_f32(vu_f32 u) {
+  return _mm512_test_epi32_mask((__m512i)u, _mm512_set1_epi32(1));
+}
 VM void store_truth_f32(uint8_t *p, vb_f32 q) {
   _mm_storeu_si128((__m128i *)p, _mm_maskz_set1_epi8(q, 1));
 }
@@ -73,9 +99,13 @@ VM void store_truth_tail_f64(uint8_t *p, vb_f64 q, int64_t n) {
 typedef vi_f32 vb_f32;
 typedef vi_f64 vb_f64;
 
-#define VEC_COMPARE(name, code)                                                                \
-  VM vb_f32 name##_f32(mt_vf u, mt_vf v) { return (vb_f32)_mm256_cmp_ps(u, v, code); }         \
-  VM vb_f64 name##_f64(mt_vd u, mt_vd v) { return (vb_f64)_mm256_cmp_pd(u, v, code); }
+#define VEC_COMPARE(name, code)                                                                    \
+  VM vb_f32 name##_f32(mt_vf u, mt_vf v) {                                                         \
+    return (vb_f32)_mm256_cmp_ps(u, v, code);                                                      \
+  }                                                                                                \
+  VM vb_f64 name##_f64(mt_vd u, mt_vd v) {                                                         \
+    return (vb_f64)_mm256_cmp_pd(u, v, code);                                                      \
+  }
 VEC_COMPARE(eq, _CMP_EQ_OQ)
 VEC_COMPARE(ne, _CMP_NEQ_UQ)
 VEC_COMPARE(lt, _CMP_LT_OQ)
@@ -84,13 +114,21 @@ VEC_COMPARE(gt, _CMP_GT_OQ)
 VEC_COMPARE(ge, _CMP_GE_OQ)
 #undef VEC_COMPARE
 
-VM mt_vf sel_f32(vb_f32 q, mt_vf u, mt_vf v) { return _mm256_blendv_ps(v, u, (mt_vf)q); }
-VM mt_vd sel_f64(vb_f64 q, mt_vd u, mt_vd v) { return _mm256_blendv_pd(v, u, (mt_vd)q); }
-VM bool any_f32(vb_f32 q) { return _mm256_movemask_ps((mt_vf)q) != 0; }
-VM vb_f32 odd_f32(vu_f32 u) { return -(vi_f32)(u & 1); }
+VM mt_vf sel_f32(vb_f32 q, mt_vf u, mt_vf v) {
+  return _mm256_blendv_ps(v, u, (mt_vf)q);
+}
+VM mt_vd sel_f64(vb_f64 q, mt_vd u, mt_vd v) {
+  return _mm256_blendv_pd(v, u, (mt_vd)q);
+}
+VM bool any_f32(vb_f32 q) {
+  return _mm256_movemask_ps((mt_vf)q) != 0;
+}
+VM vb_f32 odd_f32(vu_f32 u) {
+  return -(vi_f32)(u & 1);
+}
 VM void store_truth_f32(uint8_t *p, vb_f32 q) {
-  __m128i w = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)q),
-                              _mm256_extracti128_si256((__m256i)q, 1));
+  __m128i w =
+      _mm_packs_epi32(_mm256_castsi256_si128((__m256i)q), _mm256_extracti128_si256((__m256i)q, 1));
   w = _mm_packs_epi16(w, w);
   _mm_storel_epi64((__m128i *)p, _mm_and_si128(w, _mm_set1_epi8(1)));
 }
@@ -103,9 +141,13 @@ VM void store_truth_f64(uint8_t *p, vb_f64 q) {
 typedef vi_f32 vb_f32;
 typedef vi_f64 vb_f64;
 
-#define VEC_COMPARE(name, op)                                                                  \
-  VM vb_f32 name##_f32(mt_vf u, mt_vf v) { return (vb_f32)(u op v); }                          \
-  VM vb_f64 name##_f64(mt_vd u, mt_vd v) { return (vb_f64)(u op v); }
+#define VEC_COMPARE(name, op)                                                                      \
+  VM vb_f32 name##_f32(mt_vf u, mt_vf v) {                                                         \
+    return (vb_f32)(u op v);                                                                       \
+  }                                                                                                \
+  VM vb_f64 name##_f64(mt_vd u, mt_vd v) {                                                         \
+    return (vb_f64)(u op v);                                                                       \
+  }
 VEC_COMPARE(eq, ==)
 VEC_COMPARE(ne, !=)
 VEC_COMPARE(lt, <)
@@ -125,7 +167,9 @@ VM bool any_f32(vb_f32 q) {
   for (int j = 0; j < MT_VF; j++) any |= q[j];
   return any != 0;
 }
-VM vb_f32 odd_f32(vu_f32 u) { return -(vi_f32)(u & 1); }
+VM vb_f32 odd_f32(vu_f32 u) {
+  return -(vi_f32)(u & 1);
+}
 VM void store_truth_f32(uint8_t *p, vb_f32 q) {
   for (int j = 0; j < MT_VF; j++) p[j] = q[j] != 0;
 }
@@ -144,10 +188,16 @@ VM void store_truth_tail_f64(uint8_t *p, vb_f64 q, int64_t n) {
 }
 #endif
 
-#define VEC_TRUTH(tn)                                                                          \
-  VM vb_##tn and_##tn(vb_##tn u, vb_##tn v) { return (vb_##tn)(u & v); }                       \
-  VM vb_##tn or_##tn(vb_##tn u, vb_##tn v) { return (vb_##tn)(u | v); }                        \
-  VM vb_##tn xor_##tn(vb_##tn u, vb_##tn v) { return (vb_##tn)(u ^ v); }
+#define VEC_TRUTH(tn)                                                                              \
+  VM vb_##tn and_##tn(vb_##tn u, vb_##tn v) {                                                      \
+    return (vb_##tn)(u & v);                                                                       \
+  }                                                                                                \
+  VM vb_##tn or_##tn(vb_##tn u, vb_##tn v) {                                                       \
+    return (vb_##tn)(u | v);                                                                       \
+  }                                                                                                \
+  VM vb_##tn xor_##tn(vb_##tn u, vb_##tn v) {                                                      \
+    return (vb_##tn)(u ^ v);                                                                       \
+  }
 VEC_TRUTH(f32)
 VEC_TRUTH(f64)
 #undef VEC_TRUTH
@@ -155,23 +205,23 @@ VEC_TRUTH(f64)
 /* ---- rounding, square root, least and greatest ---- */
 
 /* One lane after another, through memory; not inlined, since it would be unrolled. */
-#define VEC_LANES(tn, V, N, name, call)                                                        \
-  static __attribute__((noinline, unused)) V name##_##tn(V u) {                                \
-    union {                                                                                    \
-      V all;                                                                                   \
-      __typeof__(u[0]) one[N];                                                                 \
-    } r = {.all = u};                                                                          \
-    ONE_BY_ONE for (int j = 0; j < N; j++) r.one[j] = call(r.one[j]);                          \
-    return r.all;                                                                              \
+#define VEC_LANES(tn, V, N, name, call)                                                            \
+  static __attribute__((noinline, unused)) V name##_##tn(V u) {                                    \
+    union {                                                                                        \
+      V all;                                                                                       \
+      __typeof__(u[0]) one[N];                                                                     \
+    } r = {.all = u};                                                                              \
+    ONE_BY_ONE for (int j = 0; j < N; j++) r.one[j] = call(r.one[j]);                              \
+    return r.all;                                                                                  \
   }
-#define VEC_LANES2(tn, V, N, name, call)                                                       \
-  static __attribute__((noinline, unused)) V name##_##tn(V u, V v) {                           \
-    union {                                                                                    \
-      V all;                                                                                   \
-      __typeof__(u[0]) one[N];                                                                 \
-    } r = {.all = u}, s = {.all = v};                                                          \
-    ONE_BY_ONE for (int j = 0; j < N; j++) r.one[j] = call(r.one[j], s.one[j]);                \
-    return r.all;                                                                              \
+#define VEC_LANES2(tn, V, N, name, call)                                                           \
+  static __attribute__((noinline, unused)) V name##_##tn(V u, V v) {                               \
+    union {                                                                                        \
+      V all;                                                                                       \
+      __typeof__(u[0]) one[N];                                                                     \
+    } r = {.all = u}, s = {.all = v};                                                              \
+    ONE_BY_ONE for (int j = 0; j < N; j++) r.one[j] = call(r.one[j], s.one[j]);                    \
+    return r.all;                                                                                  \
   }
 #if defined(__clang__)
 #define ONE_BY_ONE _Pragma("clang loop unroll(disable)")
@@ -181,32 +231,72 @@ VEC_TRUTH(f64)
 
 /* least and most give v where either is not a number, as the processor's instructions do. */
 #if defined(__AVX512F__)
-#define VEC_ROUND(name, mode)                                                                  \
-  VM mt_vf name##_f32(mt_vf u) { return _mm512_roundscale_ps(u, mode); }                       \
-  VM mt_vd name##_f64(mt_vd u) { return _mm512_roundscale_pd(u, mode); }
-VM mt_vf sqrt_f32(mt_vf u) { return _mm512_sqrt_ps(u); }
-VM mt_vd sqrt_f64(mt_vd u) { return _mm512_sqrt_pd(u); }
-VM mt_vf least_f32(mt_vf u, mt_vf v) { return _mm512_min_ps(u, v); }
-VM mt_vf most_f32(mt_vf u, mt_vf v) { return _mm512_max_ps(u, v); }
-VM mt_vd least_f64(mt_vd u, mt_vd v) { return _mm512_min_pd(u, v); }
-VM mt_vd most_f64(mt_vd u, mt_vd v) { return _mm512_max_pd(u, v); }
+#define VEC_ROUND(name, mode)                                                                      \
+  VM mt_vf name##_f32(mt_vf u) {                                                                   \
+    return _mm512_roundscale_ps(u, mode);                                                          \
+  }                                                                                                \
+  VM mt_vd name##_f64(mt_vd u) {                                                                   \
+    return _mm512_roundscale_pd(u, mode);                                                          \
+  }
+VM mt_vf sqrt_f32(mt_vf u) {
+  return _mm512_sqrt_ps(u);
+}
+VM mt_vd sqrt_f64(mt_vd u) {
+  return _mm512_sqrt_pd(u);
+}
+VM mt_vf least_f32(mt_vf u, mt_vf v) {
+  return _mm512_min_ps(u, v);
+}
+VM mt_vf most_f32(mt_vf u, mt_vf v) {
+  return _mm512_max_ps(u, v);
+}
+VM mt_vd least_f64(mt_vd u, mt_vd v) {
+  return _mm512_min_pd(u, v);
+}
+VM mt_vd most_f64(mt_vd u, mt_vd v) {
+  return _mm512_max_pd(u, v);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
-#define VEC_ROUND(name, mode)                                                                  \
-  VM mt_vf name##_f32(mt_vf u) { return _mm256_round_ps(u, mode); }                            \
-  VM mt_vd name##_f64(mt_vd u) { return _mm256_round_pd(u, mode); }
-VM mt_vf sqrt_f32(mt_vf u) { return _mm256_sqrt_ps(u); }
-VM mt_vd sqrt_f64(mt_vd u) { return _mm256_sqrt_pd(u); }
-VM mt_vf least_f32(mt_vf u, mt_vf v) { return _mm256_min_ps(u, v); }
-VM mt_vf most_f32(mt_vf u, mt_vf v) { return _mm256_max_ps(u, v); }
-VM mt_vd least_f64(mt_vd u, mt_vd v) { return _mm256_min_pd(u, v); }
-VM mt_vd most_f64(mt_vd u, mt_vd v) { return _mm256_max_pd(u, v); }
+#define VEC_ROUND(name, mode)                                                                      \
+  VM mt_vf name##_f32(mt_vf u) {                                                                   \
+    return _mm256_round_ps(u, mode);                                                               \
+  }                                                                                                \
+  VM mt_vd name##_f64(mt_vd u) {                                                                   \
+    return _mm256_round_pd(u, mode);                                                               \
+  }
+VM mt_vf sqrt_f32(mt_vf u) {
+  return _mm256_sqrt_ps(u);
+}
+VM mt_vd sqrt_f64(mt_vd u) {
+  return _mm256_sqrt_pd(u);
+}
+VM mt_vf least_f32(mt_vf u, mt_vf v) {
+  return _mm256_min_ps(u, v);
+}
+VM mt_vf most_f32(mt_vf u, mt_vf v) {
+  return _mm256_max_ps(u, v);
+}
+VM mt_vd least_f64(mt_vd u, mt_vd v) {
+  return _mm256_min_pd(u, v);
+}
+VM mt_vd most_f64(mt_vd u, mt_vd v) {
+  return _mm256_max_pd(u, v);
+}
 #else
 VEC_LANES(f32, mt_vf, MT_VF, sqrt, sqrtf)
 VEC_LANES(f64, mt_vd, MT_VD, sqrt, sqrt)
-VM mt_vf least_f32(mt_vf u, mt_vf v) { return sel_f32(lt_f32(u, v), u, v); }
-VM mt_vf most_f32(mt_vf u, mt_vf v) { return sel_f32(gt_f32(u, v), u, v); }
-VM mt_vd least_f64(mt_vd u, mt_vd v) { return sel_f64(lt_f64(u, v), u, v); }
-VM mt_vd most_f64(mt_vd u, mt_vd v) { return sel_f64(gt_f64(u, v), u, v); }
+VM mt_vf least_f32(mt_vf u, mt_vf v) {
+  return sel_f32(lt_f32(u, v), u, v);
+}
+VM mt_vf most_f32(mt_vf u, mt_vf v) {
+  return sel_f32(gt_f32(u, v), u, v);
+}
+VM mt_vd least_f64(mt_vd u, mt_vd v) {
+  return sel_f64(lt_f64(u, v), u, v);
+}
+VM mt_vd most_f64(mt_vd u, mt_vd v) {
+  return sel_f64(gt_f64(u, v), u, v);
+}
 VEC_LANES(f32, mt_vf, MT_VF, floor, floorf)
 VEC_LANES(f64, mt_vd, MT_VD, floor, floor)
 VEC_LANES(f32, mt_vf, MT_VF, ceil, ceilf)
@@ -224,19 +314,33 @@ VEC_ROUND(rint, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #undef VEC_ROUND
 #endif
 
-VM mt_vf abs_f32(mt_vf u) { return (mt_vf)((vu_f32)u & 0x7fffffffu); }
-VM mt_vd abs_f64(mt_vd u) { return (mt_vd)((vu_f64)u & 0x7fffffffffffffffu); }
+VM mt_vf abs_f32(mt_vf u) {
+  return (mt_vf)((vu_f32)u & 0x7fffffffu);
+}
+VM mt_vd abs_f64(mt_vd u) {
+  return (mt_vd)((vu_f64)u & 0x7fffffffffffffffu);
+}
 
-#define VEC_BOTH(tn, V)                                                                        \
-  /* not a number if either is; the other one if one is */                                     \
-  VM V max_##tn(V u, V v) { return sel_##tn(ne_##tn(u, u), u, most_##tn(u, v)); }              \
-  VM V min_##tn(V u, V v) { return sel_##tn(ne_##tn(u, u), u, least_##tn(u, v)); }             \
-  VM V fmax_##tn(V u, V v) { return sel_##tn(ne_##tn(v, v), u, most_##tn(u, v)); }             \
-  VM V fmin_##tn(V u, V v) { return sel_##tn(ne_##tn(v, v), u, least_##tn(u, v)); }            \
-  VM V square_##tn(V u) { return u * u; }                                                      \
-  VM V sign_##tn(V u) {                                                                        \
-    V zero = set1_##tn(0), one = set1_##tn(1);                                                 \
-    return sel_##tn(gt_##tn(u, zero), one, sel_##tn(lt_##tn(u, zero), -one, zero));            \
+#define VEC_BOTH(tn, V)                                                                            \
+  /* not a number if either is; the other one if one is */                                         \
+  VM V max_##tn(V u, V v) {                                                                        \
+    return sel_##tn(ne_##tn(u, u), u, most_##tn(u, v));                                            \
+  }                                                                                                \
+  VM V min_##tn(V u, V v) {                                                                        \
+    return sel_##tn(ne_##tn(u, u), u, least_##tn(u, v));                                           \
+  }                                                                                                \
+  VM V fmax_##tn(V u, V v) {                                                                       \
+    return sel_##tn(ne_##tn(v, v), u, most_##tn(u, v));                                            \
+  }                                                                                                \
+  VM V fmin_##tn(V u, V v) {                                                                       \
+    return sel_##tn(ne_##tn(v, v), u, least_##tn(u, v));                                           \
+  }                                                                                                \
+  VM V square_##tn(V u) {                                                                          \
+    return u * u;                                                                                  \
+  }                                                                                                \
+  VM V sign_##tn(V u) {                                                                            \
+    V zero = set1_##tn(0), one = set1_##tn(1);                                                     \
+    return sel_##tn(gt_##tn(u, zero), one, sel_##tn(lt_##tn(u, zero), -one, zero));                \
   }
 VEC_BOTH(f32, mt_vf)
 VEC_BOTH(f64, mt_vd)
@@ -264,7 +368,7 @@ VEC_BOTH(f64, mt_vd)
 #define MIN_OF(a, b)    least_f32(a, b)
 #define MAX_OF(a, b)    most_f32(a, b)
 #if defined(__AVX512F__)
-#define SCALE(p, n) _mm512_scalef_ps(p, (n) - VM_ROUND)
+#define SCALE(p, n) _mm512_scalef_ps(p, (n)-VM_ROUND)
 #endif
 #define SQRT_OF(x) sqrt_f32(x)
 #include "vmath.inc"
@@ -290,8 +394,10 @@ VEC_BOTH(f64, mt_vd)
 #undef MIN_OF
 #undef MAX_OF
 
-#define VEC_OWN(name)                                                                          \
-  VM mt_vf name##_f32(mt_vf u) { return name##_v32(u); }
+#define VEC_OWN(name)                                                                              \
+  VM mt_vf name##_f32(mt_vf u) {                                                                   \
+    return name##_v32(u);                                                                          \
+  }
 VEC_OWN(exp)
 VEC_OWN(exp2)
 VEC_OWN(expm1)
@@ -313,12 +419,12 @@ VEC_OWN(atanh)
 #undef VEC_OWN
 
 /* sin, cos and tan; the rare lanes too far from 0 one by one */
-#define VEC_WAVE(name)                                                                         \
-  VM mt_vf name##_f32(mt_vf u) {                                                               \
-    mt_vf y = name##_v32(u);                                                                   \
-    vb_f32 far = gt_f32(abs_f32(u), mt_vf_set1(VM_FAR));                                       \
-    if (__builtin_expect(any_f32(far), 0)) y = sel_f32(far, name##_far_f32(u), y);             \
-    return y;                                                                                  \
+#define VEC_WAVE(name)                                                                             \
+  VM mt_vf name##_f32(mt_vf u) {                                                                   \
+    mt_vf y = name##_v32(u);                                                                       \
+    vb_f32 far = gt_f32(abs_f32(u), mt_vf_set1(VM_FAR));                                           \
+    if (__builtin_expect(any_f32(far), 0)) y = sel_f32(far, name##_far_f32(u), y);                 \
+    return y;                                                                                      \
   }
 VEC_LANES(f32, mt_vf, MT_VF, sin_far, sinf)
 VEC_LANES(f32, mt_vf, MT_VF, cos_far, cosf)
@@ -435,7 +541,9 @@ VM mt_vf hypot_f32(mt_vf x, mt_vf y) {
 
 /* What u / v leaves: exact in float64 while the quotient has less than 29 bits, for then its
  * product with v fits. */
-VM mt_vd remainder_core(mt_vd u, mt_vd v) { return u - trunc_f64(u / v) * v; }
+VM mt_vd remainder_core(mt_vd u, mt_vd v) {
+  return u - trunc_f64(u / v) * v;
+}
 VEC_LANES2(f32, mt_vf, MT_VF, fmod_far, fmodf)
 VM mt_vf fmod_f32(mt_vf u, mt_vf v) {
   const mt_vf inf = mt_vf_set1(INFINITY);
@@ -489,22 +597,22 @@ VM mt_vd sigmoid_f64(mt_vd u) {
 /* ---- quotients and what they leave ---- */
 
 /* floordiv as Python does it: exact for every finite pair whose quotient is not too large. */
-#define VEC_DIVIDE(tn, V)                                                                      \
-  VM V remainder_##tn(V u, V v) {                                                              \
-    const V zero = set1_##tn(0);                                                               \
-    V r = fmod_##tn(u, v);                                                                     \
-    vb_##tn wrong = xor_##tn(lt_##tn(r, zero), lt_##tn(v, zero));                              \
-    return sel_##tn(and_##tn(ne_##tn(r, zero), wrong), r + v, r);                              \
-  }                                                                                            \
-  VM V floordiv_##tn(V u, V v) {                                                               \
-    const V zero = set1_##tn(0), one = set1_##tn(1);                                           \
-    V r = fmod_##tn(u, v), q = (u - r) / v, raw = u / v;                                       \
-    vb_##tn wrong = xor_##tn(lt_##tn(r, zero), lt_##tn(v, zero));                              \
-    q = sel_##tn(and_##tn(ne_##tn(r, zero), wrong), q - one, q);                               \
-    V whole = floor_##tn(q);                                                                   \
-    whole = sel_##tn(gt_##tn(q - whole, set1_##tn(0.5f)), whole + one, whole);                 \
-    whole = sel_##tn(eq_##tn(q, zero), sel_##tn(lt_##tn(raw, zero), -zero, zero), whole);      \
-    return sel_##tn(eq_##tn(v, zero), raw, whole);                                             \
+#define VEC_DIVIDE(tn, V)                                                                          \
+  VM V remainder_##tn(V u, V v) {                                                                  \
+    const V zero = set1_##tn(0);                                                                   \
+    V r = fmod_##tn(u, v);                                                                         \
+    vb_##tn wrong = xor_##tn(lt_##tn(r, zero), lt_##tn(v, zero));                                  \
+    return sel_##tn(and_##tn(ne_##tn(r, zero), wrong), r + v, r);                                  \
+  }                                                                                                \
+  VM V floordiv_##tn(V u, V v) {                                                                   \
+    const V zero = set1_##tn(0), one = set1_##tn(1);                                               \
+    V r = fmod_##tn(u, v), q = (u - r) / v, raw = u / v;                                           \
+    vb_##tn wrong = xor_##tn(lt_##tn(r, zero), lt_##tn(v, zero));                                  \
+    q = sel_##tn(and_##tn(ne_##tn(r, zero), wrong), q - one, q);                                   \
+    V whole = floor_##tn(q);                                                                       \
+    whole = sel_##tn(gt_##tn(q - whole, set1_##tn(0.5f)), whole + one, whole);                     \
+    whole = sel_##tn(eq_##tn(q, zero), sel_##tn(lt_##tn(raw, zero), -zero, zero), whole);          \
+    return sel_##tn(eq_##tn(v, zero), raw, whole);                                                 \
   }
 VEC_DIVIDE(f32, mt_vf)
 VEC_DIVIDE(f64, mt_vd)

@@ -32,27 +32,27 @@ VM float vm_float(uint32_t u) {
   return x;
 }
 
-#define F            float
-#define U            uint32_t
-#define I            int32_t
-#define B            bool
-#define VMF(name)    vm_##name##f
-#define KF(c)        (c)
-#define KU(c)        ((uint32_t)(c))
-#define FMA(a, b, c) MT_FMA(a, b, c)
-#define BITS(x)      vm_bits(x)
-#define FLOATS(u)    vm_float(u)
-#define TO_FLOAT(i)  ((float)(i))
+#define F               float
+#define U               uint32_t
+#define I               int32_t
+#define B               bool
+#define VMF(name)       vm_##name##f
+#define KF(c)           (c)
+#define KU(c)           ((uint32_t)(c))
+#define FMA(a, b, c)    MT_FMA(a, b, c)
+#define BITS(x)         vm_bits(x)
+#define FLOATS(u)       vm_float(u)
+#define TO_FLOAT(i)     ((float)(i))
 #define SELECT(q, a, b) ((q) ? (a) : (b))
-#define IS_LT(a, b)  ((a) < (b))
-#define IS_GT(a, b)  ((a) > (b))
-#define IS_GE(a, b)  ((a) >= (b))
-#define IS_EQ(a, b)  ((a) == (b))
-#define IS_ODD(u)    (((u) & 1) != 0)
+#define IS_LT(a, b)     ((a) < (b))
+#define IS_GT(a, b)     ((a) > (b))
+#define IS_GE(a, b)     ((a) >= (b))
+#define IS_EQ(a, b)     ((a) == (b))
+#define IS_ODD(u)       (((u)&1) != 0)
 /* b where a is not less (greater), so where b is not a number too */
-#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
-#define SQRT_OF(x)   sqrtf(x)
+#define MIN_OF(a, b)    ((a) < (b) ? (a) : (b))
+#define MAX_OF(a, b)    ((a) > (b) ? (a) : (b))
+#define SQRT_OF(x)      sqrtf(x)
 #include "vmath.inc"
 #undef SQRT_OF
 #undef F

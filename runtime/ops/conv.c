@@ -71,7 +71,8 @@ static int read_numbers(const mt_frame *f, int at, shape *g) {
   if (g->p[0] < 0 || g->p[1] < 0)
     return mt__op_fail(f, MT_ERR_VALUE, "negative padding is not supported");
   if (g->d[0] <= 0 || g->d[1] <= 0)
-    return mt__op_fail(f, MT_ERR_VALUE, "dilation should be greater than zero, but got {%lld, %lld}",
+    return mt__op_fail(f, MT_ERR_VALUE,
+                       "dilation should be greater than zero, but got {%lld, %lld}",
                        (long long)g->d[0], (long long)g->d[1]);
   if (g->groups <= 0) return mt__op_fail(f, MT_ERR_VALUE, "non-positive groups is not supported");
   return MT_OK;
@@ -81,9 +82,10 @@ static int read_images(const mt_frame *f, const char *name, const mt_tensor *t, 
                        int64_t *c, int64_t size[2]) {
   char text[128];
   if (t->ndim != 3 && t->ndim != 4)
-    return mt__op_fail(f, MT_ERR_SHAPE,
-                       "Expected 3D (unbatched) or 4D (batched) %s to conv2d, but got %s of size: %s",
-                       name, name, sizes_text(text, sizeof text, t));
+    return mt__op_fail(
+        f, MT_ERR_SHAPE,
+        "Expected 3D (unbatched) or 4D (batched) %s to conv2d, but got %s of size: %s", name, name,
+        sizes_text(text, sizeof text, t));
   const int64_t *s = t->sizes + t->ndim - 3;
   *n = t->ndim == 4 ? t->sizes[0] : 1;
   *c = s[0];
@@ -103,19 +105,19 @@ static int complete(const mt_frame *f, shape *g) {
     if (padded[i] < g->d[i] * (g->k[i] - 1) + 1) g->out[i] = 0;
   }
   if (g->out[0] <= 0 || g->out[1] <= 0)
-    return mt__op_fail(f, MT_ERR_SHAPE,
-                       "Calculated padded input size per channel: (%lld x %lld). Kernel size: (%lld x "
-                       "%lld). Kernel size can't be greater than actual input size",
-                       (long long)padded[0], (long long)padded[1],
-                       (long long)(g->d[0] * (g->k[0] - 1) + 1),
-                       (long long)(g->d[1] * (g->k[1] - 1) + 1));
+    return mt__op_fail(
+        f, MT_ERR_SHAPE,
+        "Calculated padded input size per channel: (%lld x %lld). Kernel size: (%lld x "
+        "%lld). Kernel size can't be greater than actual input size",
+        (long long)padded[0], (long long)padded[1], (long long)(g->d[0] * (g->k[0] - 1) + 1),
+        (long long)(g->d[1] * (g->k[1] - 1) + 1));
   return MT_OK;
 }
 
 static int same_dtype(const mt_frame *f, const mt_tensor *a, const mt_tensor *b) {
   if (a->dtype == b->dtype) return MT_OK;
-  return mt__op_fail(f, MT_ERR_DTYPE, "expected scalar type %s but found %s", mt_dtype_name(a->dtype),
-                     mt_dtype_name(b->dtype));
+  return mt__op_fail(f, MT_ERR_DTYPE, "expected scalar type %s but found %s",
+                     mt_dtype_name(a->dtype), mt_dtype_name(b->dtype));
 }
 
 /* conv2d's arguments, or those of _conv2d_input_grad with the gradient's sizes put in. */
@@ -130,7 +132,8 @@ static int read_weight(const mt_frame *f, shape *g, const mt_tensor *w) {
     return mt__op_fail(f, MT_ERR_SHAPE,
                        "Given groups=%lld, expected weight to be divisible by %lld at dimension 1, "
                        "but got weight of size %s instead",
-                       (long long)g->groups, (long long)g->groups, sizes_text(text, sizeof text, w));
+                       (long long)g->groups, (long long)g->groups,
+                       sizes_text(text, sizeof text, w));
   return MT_OK;
 }
 
@@ -152,7 +155,8 @@ static int read_forward(const mt_frame *f, shape *g) {
       return mt__op_fail(f, MT_ERR_SHAPE,
                          "Given weight of size %s, expected bias to be 1-dimensional with %lld "
                          "elements, but got bias of size %s instead",
-                         sizes_text(a, sizeof a, w), (long long)g->o, sizes_text(b, sizeof b, bias));
+                         sizes_text(a, sizeof a, w), (long long)g->o,
+                         sizes_text(b, sizeof b, bias));
     MT_TRY(same_dtype(f, x, bias));
   }
   return complete(f, g);
@@ -189,14 +193,27 @@ static void plan_forward(forward *r, const mt_frame *f, const shape *g, work *w)
   const int compute = computed(x);
   mt_conv_engine *e = &r->e;
   mt_pass *p = &r->p;
-  *e = (mt_conv_engine){.groups = g->groups, .in = input_planes(g), .in_channels = g->c,
-                .in_plane = g->in[0] * g->in[1], .out_plane = g->out[0] * g->out[1],
-                .out_channels = g->o, .in_size = {g->in[0], g->in[1]}, .npasses = 1, .passes = p};
+  *e = (mt_conv_engine){.groups = g->groups,
+                        .in = input_planes(g),
+                        .in_channels = g->c,
+                        .in_plane = g->in[0] * g->in[1],
+                        .out_plane = g->out[0] * g->out[1],
+                        .out_channels = g->o,
+                        .in_size = {g->in[0], g->in[1]},
+                        .npasses = 1,
+                        .passes = p};
   const int64_t taps = g->k[0] * g->k[1];
-  *p = (mt_pass){.rows = g->og, .channels = g->cg, .taps = taps, .row_step = g->cg * taps,
-              .channel_step = taps, .group_step = g->og * g->cg * taps,
-              .q = (g->out[0] - 1) * e->in.pitch + g->out[1], .pitch = e->in.pitch,
-              .width = g->out[1], .out_pitch = g->out[1], .step = 1};
+  *p = (mt_pass){.rows = g->og,
+                 .channels = g->cg,
+                 .taps = taps,
+                 .row_step = g->cg * taps,
+                 .channel_step = taps,
+                 .group_step = g->og * g->cg * taps,
+                 .q = (g->out[0] - 1) * e->in.pitch + g->out[1],
+                 .pitch = e->in.pitch,
+                 .width = g->out[1],
+                 .out_pitch = g->out[1],
+                 .step = 1};
   e->copies = take(w, mt__conv_plan(e, compute, g->n, p->q), mt__esize(compute));
   take_pass(p, g->groups, taps, e->size, w);
   p->tap = r->tap = take(w, taps, 8);
@@ -297,13 +314,17 @@ static void plan_backward(backward *r, const mt_frame *f, const shape *g, work *
   int64_t before[2], after[2];
   mt_conv_engine *e = &r->e;
   grad_border(g, before, after);
-  *e = (mt_conv_engine){.groups = g->groups, .in = mt__planes(g->out, before, after, one, (g->in[1] + g->s[1] - 1) / g->s[1], g->o),
-                .in_channels = g->o, .in_plane = g->out[0] * g->out[1],
-                .out_plane = g->in[0] * g->in[1], .out_channels = g->c,
-                .in_size = {g->out[0], g->out[1]}};
+  *e = (mt_conv_engine){
+      .groups = g->groups,
+      .in = mt__planes(g->out, before, after, one, (g->in[1] + g->s[1] - 1) / g->s[1], g->o),
+      .in_channels = g->o,
+      .in_plane = g->out[0] * g->out[1],
+      .out_plane = g->in[0] * g->in[1],
+      .out_channels = g->c,
+      .in_size = {g->out[0], g->out[1]}};
   const int64_t phases = g->s[0] * g->s[1], all = g->k[0] * g->k[1];
-  e->copies = take(w, mt__conv_plan(e, compute, g->n, g->in[0] * g->in[1] / phases),
-                   mt__esize(compute));
+  e->copies =
+      take(w, mt__conv_plan(e, compute, g->n, g->in[0] * g->in[1] / phases), mt__esize(compute));
   e->passes = take(w, phases, sizeof(mt_pass));
   r->tap = take(w, all, 8);
   int64_t *tap = r->tap;
@@ -314,12 +335,21 @@ static void plan_backward(backward *r, const mt_frame *f, const shape *g, work *
       if (y.count == 0 || x.count == 0) continue;
       if (taps == 0) e->zero = true;
       if (taps == 0 || g->og == 0) continue;
-      mt_pass p = {.rows = g->cg, .channels = g->og, .taps = taps, .tap = tap, .row_step = all,
-                .channel_step = g->cg * all, .group_step = g->og * g->cg * all,
-                .base = (y.first + e->in.top) * e->in.pitch + x.first + e->in.left,
-                .q = (y.count - 1) * e->in.pitch + x.count, .pitch = e->in.pitch, .width = x.count,
-                .out = (a + g->s[0] * y.first - g->p[0]) * g->in[1] + b + g->s[1] * x.first - g->p[1],
-                .out_pitch = g->s[0] * g->in[1], .step = g->s[1]};
+      mt_pass p = {.rows = g->cg,
+                   .channels = g->og,
+                   .taps = taps,
+                   .tap = tap,
+                   .row_step = all,
+                   .channel_step = g->cg * all,
+                   .group_step = g->og * g->cg * all,
+                   .base = (y.first + e->in.top) * e->in.pitch + x.first + e->in.left,
+                   .q = (y.count - 1) * e->in.pitch + x.count,
+                   .pitch = e->in.pitch,
+                   .width = x.count,
+                   .out = (a + g->s[0] * y.first - g->p[0]) * g->in[1] + b + g->s[1] * x.first -
+                          g->p[1],
+                   .out_pitch = g->s[0] * g->in[1],
+                   .step = g->s[1]};
       take_pass(&p, g->groups, taps, e->size, w);
       if (w->base) {
         for (int64_t i = 0, t = 0; i < g->k[0]; i++)
@@ -406,12 +436,16 @@ static void plan_weights(weights *r, const mt_frame *f, const shape *g, work *w)
   const mt_tensor *grad = f->args[0].u.t, *input = f->args[1].u.t;
   const int compute = computed(grad);
   *r = (weights){.kernels = mt__conv_kernels(compute), .size = mt__esize(compute), .g = g};
-  r->x = (mt_conv_engine){.in = input_planes(g), .in_channels = g->c, .in_plane = g->in[0] * g->in[1],
-                  .in_size = {g->in[0], g->in[1]}};
+  r->x = (mt_conv_engine){.in = input_planes(g),
+                          .in_channels = g->c,
+                          .in_plane = g->in[0] * g->in[1],
+                          .in_size = {g->in[0], g->in[1]}};
   /* The gradient gets the input's pitch, and zeros where a row goes on. */
   const int64_t after[2] = {0, r->x.in.pitch - g->out[1]};
-  r->grad = (mt_conv_engine){.in = mt__planes(g->out, none, after, one, 0, g->o), .in_channels = g->o,
-                     .in_plane = g->out[0] * g->out[1], .in_size = {g->out[0], g->out[1]}};
+  r->grad = (mt_conv_engine){.in = mt__planes(g->out, none, after, one, 0, g->o),
+                             .in_channels = g->o,
+                             .in_plane = g->out[0] * g->out[1],
+                             .in_size = {g->out[0], g->out[1]}};
   r->n = (g->out[0] - 1) * r->x.in.pitch + g->out[1];
   mt_conv_engine *both[2] = {&r->x, &r->grad};
   int64_t bytes = 0;
@@ -453,15 +487,19 @@ static void weights_task(void *ctx, int64_t task) {
   const mt_planes *xp = &r->x.in, *gp = &r->grad.in;
   const char *x = xp->direct ? r->x.x + r->x.first * xp->image * r->size : r->x.copies;
   const char *grad = gp->direct ? r->grad.x + r->x.first * gp->image * r->size : r->grad.copies;
-  mt_conv_weight c = {
-      .g = grad + (group * g->og + row) * gp->channel * r->size,
-      .x = x + group * g->cg * xp->channel * r->size,
-      .off = r->off + tap,
-      .rows = g->og - row < r->rows ? g->og - row : r->rows,
-      .k = k - tap < r->taps ? k - tap : r->taps,
-      .n = r->n, .images = r->images, .near_taps = g->k[0] * g->k[1] > 1,
-      .g_plane = gp->channel, .g_image = gp->image, .x_image = xp->image,
-      .dw = r->out + ((group * g->og + row) * k + tap) * r->size, .dw_row = k};
+  mt_conv_weight c = {.g = grad + (group * g->og + row) * gp->channel * r->size,
+                      .x = x + group * g->cg * xp->channel * r->size,
+                      .off = r->off + tap,
+                      .rows = g->og - row < r->rows ? g->og - row : r->rows,
+                      .k = k - tap < r->taps ? k - tap : r->taps,
+                      .n = r->n,
+                      .images = r->images,
+                      .near_taps = g->k[0] * g->k[1] > 1,
+                      .g_plane = gp->channel,
+                      .g_image = gp->image,
+                      .x_image = xp->image,
+                      .dw = r->out + ((group * g->og + row) * k + tap) * r->size,
+                      .dw_row = k};
   r->kernels->weight(&c);
 }
 
@@ -493,8 +531,7 @@ static int weight_grad_infer(mt_frame *f) {
   weights r;
   work w = {0};
   MT_TRY(read_weights(f, &g));
-  MT_TRY(mt__out(f, 0, grad->dtype, grad->device, 4,
-                 (int64_t[]){g.o, g.cg, g.k[0], g.k[1]}));
+  MT_TRY(mt__out(f, 0, grad->dtype, grad->device, 4, (int64_t[]){g.o, g.cg, g.k[0], g.k[1]}));
   if (grad->device != MT_CPU) return MT_OK;
   plan_weights(&r, f, &g, &w);
   f->work_bytes = w.used;
@@ -525,7 +562,9 @@ static int weight_grad_run(mt_frame *f) {
 
 /* ---- derivatives ---- */
 
-static mt_ints list(const mt_arg *a) { return (mt_ints){a->n, a->u.is}; }
+static mt_ints list(const mt_arg *a) {
+  return (mt_ints){a->n, a->u.is};
+}
 
 /* y = conv(x, w): gx = input_grad(g, w), gw = weight_grad(g, x). All three take stride, padding,
  * dilation and groups as arguments 3 to 6. */
@@ -564,8 +603,9 @@ static int weight_grad_vjp(mt_vjp *v) {
 const mt_opdef mt__ops_conv[] = {
     {.sig = MT_SIG("conv2d(Tensor input, Tensor weight, Tensor? bias=None, int2 stride=1, "
                    "int2 padding=0, int2 dilation=1, int groups=1) -> Tensor"),
-     .doc = "2-D cross-correlation of (batch, channels, height, width) with (out, channels / groups, "
-            "height, width).",
+     .doc =
+         "2-D cross-correlation of (batch, channels, height, width) with (out, channels / groups, "
+         "height, width).",
      .infer = conv2d_infer,
      .run = conv2d_run,
      .vjp = conv2d_vjp,

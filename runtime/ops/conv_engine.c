@@ -12,11 +12,11 @@
 MT_KERNELS(conv)
 
 enum {
-  PLANES_BYTES = 4 << 20,   /* of copies, where images are few or large */
-  IMAGE_BYTES = 2 << 20,    /* of an image that a task copies for itself */
+  PLANES_BYTES = 4 << 20, /* of copies, where images are few or large */
+  IMAGE_BYTES = 2 << 20,  /* of an image that a task copies for itself */
   MANY_IMAGES = 8,
   MAX_REGIONS = 32,
-  WEIGHT_BYTES = 1 << 20    /* that stay in the cache while positions pass */
+  WEIGHT_BYTES = 1 << 20 /* that stay in the cache while positions pass */
 };
 
 const mt_conv_kernels *mt__conv_kernels(int compute) {
@@ -77,9 +77,15 @@ static void pack_block(void *ctx, int64_t task) {
 
 void mt__conv_pad(const mt_conv_engine *e, int64_t image, int64_t region, int64_t begin,
                   int64_t end) {
-  mt_conv_pad pad = {.height = e->in_size[0], .width = e->in_size[1], .rows = e->in.rows,
-                     .pitch = e->in.pitch, .phase = e->in.phase, .top = e->in.top,
-                     .left = e->in.left, .sy = e->in.s[0], .sx = e->in.s[1]};
+  mt_conv_pad pad = {.height = e->in_size[0],
+                     .width = e->in_size[1],
+                     .rows = e->in.rows,
+                     .pitch = e->in.pitch,
+                     .phase = e->in.phase,
+                     .top = e->in.top,
+                     .left = e->in.left,
+                     .sy = e->in.s[0],
+                     .sx = e->in.s[1]};
   for (int64_t c = begin; c < end; c++) {
     pad.x = e->x + ((e->first + image) * e->in_channels + c) * e->in_plane * e->size;
     pad.out = e->copies + (region * e->in.image + c * e->in.channel) * e->size;
@@ -101,13 +107,20 @@ static void compute(const mt_conv_engine *e, const mt_pass *p, int64_t slot, int
   const int64_t k = p->channels * p->taps, row = group * p->rows + block * e->row_block;
   const int64_t left = p->rows - block * e->row_block;
   const char *image = e->in.direct ? e->x + (e->first + slot) * e->in.image * e->size
-                                    : e->copies + region * e->in.image * e->size;
+                                   : e->copies + region * e->in.image * e->size;
   mt_conv_image c = {.w = p->w + row * k * e->size,
-                     .rows = left < e->row_block ? left : e->row_block, .k = k,
+                     .rows = left < e->row_block ? left : e->row_block,
+                     .k = k,
                      .x = image + (group * p->channels * e->in.channel + p->base) * e->size,
-                     .off = p->off, .bias = e->bias ? e->bias + row * e->size : NULL,
-                     .begin = begin, .end = end, .pitch = p->pitch, .width = p->width,
-                     .plane = e->out_plane, .out_pitch = p->out_pitch, .step = p->step};
+                     .off = p->off,
+                     .bias = e->bias ? e->bias + row * e->size : NULL,
+                     .begin = begin,
+                     .end = end,
+                     .pitch = p->pitch,
+                     .width = p->width,
+                     .plane = e->out_plane,
+                     .out_pitch = p->out_pitch,
+                     .step = p->step};
   c.out = e->out + (((e->first + slot) * e->out_channels + row) * e->out_plane + p->out) * e->size;
   c.rows_first = c.rows * k * e->size > WEIGHT_BYTES;
   e->kernels->image(&c);
@@ -148,8 +161,7 @@ static void block_task(void *ctx, int64_t task) {
 }
 
 static double cost_of(const mt_conv_engine *e, const mt_pass *p) {
-  return (double)p->rows * (double)p->channels * (double)p->taps * (double)p->q *
-         (double)e->groups;
+  return (double)p->rows * (double)p->channels * (double)p->taps * (double)p->q * (double)e->groups;
 }
 
 static int run_few(mt_conv_engine *e, int64_t images) {

@@ -23,10 +23,10 @@ mt_planes mt__planes(const int64_t size[2], const int64_t before[2], const int64
 /* One pass: some rows of output for each group, from all taps given. Forward is one pass, the
  * gradient of the input one for each phase of the stride. */
 typedef struct mt_pass {
-  int64_t rows, channels, taps; /* of a group */
-  const int64_t *tap;           /* each tap's place in a kernel */
+  int64_t rows, channels, taps;               /* of a group */
+  const int64_t *tap;                         /* each tap's place in a kernel */
   int64_t row_step, channel_step, group_step; /* in the weight */
-  char *w;                      /* packed */
+  char *w;                                    /* packed */
   int64_t *off;
   int64_t base;                 /* in an image, of the first output */
   int64_t q, pitch, width;      /* positions */
@@ -46,8 +46,8 @@ typedef struct mt_conv_engine {
   int npasses;
   mt_pass *passes;
   /* set by mt__conv_plan */
-  bool by_image;     /* tasks are images; else positions and rows of a few images */
-  int64_t regions;   /* images whose planes `copies` has room for */
+  bool by_image;   /* tasks are images; else positions and rows of a few images */
+  int64_t regions; /* images whose planes `copies` has room for */
   char *copies;
   int64_t row_block; /* rows that are packed together */
   /* of one run over the pool */

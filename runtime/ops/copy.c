@@ -56,8 +56,10 @@ static int copy_across(mt_tensor *dst, const mt_tensor *src) {
     MT_TRY(mt__copy_values(from, src));
   }
   bool fits = mt__is_contiguous(dst) && dst->numel == src->numel;
-  if (fits) to = mt_retain(dst);
-  else MT_TRY(plain(&to, src, dst->dtype, dst->device));
+  if (fits)
+    to = mt_retain(dst);
+  else
+    MT_TRY(plain(&to, src, dst->dtype, dst->device));
   int device = dst->device == MT_CPU ? src->device : dst->device;
   MT_TRY(mt__device(device)->copy(mt__ptr(to), to->device, mt__ptr(from), from->device,
                                   from->numel * mt__esize(from->dtype)));
@@ -96,7 +98,9 @@ static int copy_infer(mt_frame *f) {
   return check_broadcast(f, self, src);
 }
 
-static int copy_run(mt_frame *f) { return mt__copy_values(f->out[0], f->args[1].u.t); }
+static int copy_run(mt_frame *f) {
+  return mt__copy_values(f->out[0], f->args[1].u.t);
+}
 
 /* What was there before is gone: zero, and in grad mode a function of g, so that it can be
  * differentiated like every other gradient. */
@@ -162,7 +166,9 @@ static int zero_run(mt_frame *f) {
   return t->numel ? fill_with(t, &zero, t->dtype) : MT_OK;
 }
 
-static int zero_vjp(mt_vjp *v) { return nothing_left(&v->gin[0], v->g[0], v->args[0].u.t); }
+static int zero_vjp(mt_vjp *v) {
+  return nothing_left(&v->gin[0], v->g[0], v->args[0].u.t);
+}
 
 /* ---- clone, contiguous, _to_copy ---- */
 
@@ -172,7 +178,9 @@ static int clone_infer(mt_frame *f) {
   return mt__out_like(f, 0, self->dtype, self);
 }
 
-static int values_run(mt_frame *f) { return mt__copy_values(f->out[0], f->args[0].u.t); }
+static int values_run(mt_frame *f) {
+  return mt__copy_values(f->out[0], f->args[0].u.t);
+}
 
 static int pass_vjp(mt_vjp *v) {
   v->gin[0] = mt_retain(v->g[0]);
@@ -226,37 +234,63 @@ static int to_vjp(mt_vjp *v) {
 const mt_opdef mt__ops_copy[] = {
     {.sig = MT_SIG("copy_(Tensor! self, Tensor src, bool non_blocking=false) -> Tensor!"),
      .doc = "Writes src into self: broadcast, cast, from any device.",
-     .infer = copy_infer, .run = copy_run, .vjp = copy_vjp, .dtypes = MT_D_ALL,
+     .infer = copy_infer,
+     .run = copy_run,
+     .vjp = copy_vjp,
+     .dtypes = MT_D_ALL,
      .flags = MT_OP_NO_FUNCTION | MT_OP_CROSS_DEVICE,
-     .samples = "{f(3,4), f(3,4)}, {f(3,4), f(4)}, {f(3,4), f()}, {t(f(3,4)), f(4,3)}, {i(2,3), f(2,3)}"},
+     .samples =
+         "{f(3,4), f(3,4)}, {f(3,4), f(4)}, {f(3,4), f()}, {t(f(3,4)), f(4,3)}, {i(2,3), f(2,3)}"},
     {.sig = MT_SIG("fill_(Tensor! self, Operand value) -> Tensor!"),
      .doc = "Writes one number into every element.",
-     .infer = fill_infer, .run = fill_run, .vjp = fill_vjp, .dtypes = MT_D_ALL,
+     .infer = fill_infer,
+     .run = fill_run,
+     .vjp = fill_vjp,
+     .dtypes = MT_D_ALL,
      .flags = MT_OP_NO_FUNCTION | MT_OP_MIXED_DEVICE,
      .samples = "{f(3,4), 2}, {f(3,4), f()}, {t(f(3,4)), 0.5}, {i(2,3), 3}, {f(0,3), 1}"},
     {.sig = MT_SIG("zero_(Tensor! self) -> Tensor!"),
      .doc = "Writes zero into every element.",
-     .infer = zero_infer, .run = zero_run, .vjp = zero_vjp, .dtypes = MT_D_ALL,
-     .flags = MT_OP_NO_FUNCTION, .samples = "{f(3,4)}, {t(f(3,4))}, {i(2,3)}"},
+     .infer = zero_infer,
+     .run = zero_run,
+     .vjp = zero_vjp,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
+     .samples = "{f(3,4)}, {t(f(3,4))}, {i(2,3)}"},
     {.sig = MT_SIG("clone(Tensor self) -> Tensor"),
      .doc = "A copy with memory of its own; a dense tensor keeps its order in memory.",
-     .infer = clone_infer, .run = values_run, .vjp = pass_vjp, .dtypes = MT_D_ALL,
+     .infer = clone_infer,
+     .run = values_run,
+     .vjp = pass_vjp,
+     .dtypes = MT_D_ALL,
      .samples = "{f(3,4)}, {t(f(3,4))}, {e(f(3,1), 3, 4)}, {f()}, {f(0,3)}, {i(2,3)}"},
     {.sig = MT_SIG("_row_major_copy(Tensor self) -> Tensor"),
      .doc = "A row-major copy.",
-     .infer = row_major_infer, .run = values_run, .vjp = pass_vjp, .dtypes = MT_D_ALL,
-     .flags = MT_OP_HIDDEN, .samples = "{t(f(3,4))}"},
+     .infer = row_major_infer,
+     .run = values_run,
+     .vjp = pass_vjp,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_HIDDEN,
+     .samples = "{t(f(3,4))}"},
     {.sig = MT_SIG("contiguous(Tensor self) -> Tensor"),
      .doc = "The tensor itself when it is row-major, else a row-major copy.",
-     .composite = contiguous, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .composite = contiguous,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(3,4)}, {t(f(3,4))}, {f()}, {i(2,3)}"},
     {.sig = MT_SIG("type_as(Tensor self, Tensor other) -> Tensor"),
      .doc = "The tensor itself when it has other's dtype and device, else a copy that has.",
-     .composite = type_as, .dtypes = MT_D_ALL, .flags = MT_OP_NO_FUNCTION,
+     .composite = type_as,
+     .dtypes = MT_D_ALL,
+     .flags = MT_OP_NO_FUNCTION,
      .samples = "{f(3,4), f()}, {i(2,3), i()}"},
     {.sig = MT_SIG("_to_copy(Tensor self, dtype? dtype=None, device? device=None) -> Tensor"),
      .doc = "A copy in another dtype or on another device.",
-     .infer = to_infer, .run = values_run, .vjp = to_vjp, .dtypes = MT_D_ALL,
+     .infer = to_infer,
+     .run = values_run,
+     .vjp = to_vjp,
+     .dtypes = MT_D_ALL,
      .flags = MT_OP_HIDDEN | MT_OP_CROSS_DEVICE,
-     .samples = "{f(3,4), 'float32'}, {f(3,4), 'float64'}, {t(f(3,4)), 'float32'}, {i(2,3), 'float32'}, {f(), 'int64'}"},
+     .samples = "{f(3,4), 'float32'}, {f(3,4), 'float64'}, {t(f(3,4)), 'float32'}, {i(2,3), "
+                "'float32'}, {f(), 'int64'}"},
     {0}};

@@ -30,7 +30,9 @@ static void lay_out(layout *l, int ndim, const int64_t *sizes) {
   l->samples = l->batch * l->inner;
 }
 
-static int class_dim(const mt_tensor *input) { return input->ndim > 1 ? 1 : 0; }
+static int class_dim(const mt_tensor *input) {
+  return input->ndim > 1 ? 1 : 0;
+}
 
 /* Class targets: the input's sizes without the classes. */
 static int check_classes(const mt_frame *f, const mt_tensor *x, const mt_tensor *target) {
@@ -55,11 +57,11 @@ static int check_weight(const mt_frame *f, const mt_tensor *weight, int64_t clas
   MT_TRY(mt__want_dtype(f, "weight", weight, MT_D_FLOAT));
   if (weight->ndim == 1 && weight->sizes[0] == classes) return MT_OK;
   char a[160];
-  return mt__op_fail(f, MT_ERR_SHAPE,
-                     "weight tensor should be defined either for all %lld classes or no classes but "
-                     "got weight tensor of shape: %s",
-                     (long long)classes,
-                     mt__shape_text(a, sizeof a, weight->ndim, weight->sizes));
+  return mt__op_fail(
+      f, MT_ERR_SHAPE,
+      "weight tensor should be defined either for all %lld classes or no classes but "
+      "got weight tensor of shape: %s",
+      (long long)classes, mt__shape_text(a, sizeof a, weight->ndim, weight->sizes));
 }
 
 /* ---- the fused loops over samples ---- */
@@ -122,7 +124,8 @@ static int64_t place(const job *j, int64_t sample, int64_t c) {
 }
 
 static double input_at(const job *j, int64_t sample, int64_t c) {
-  if (j->x->dtype == MT_FLOAT32) return (double)((const float *)(void *)mt__ptr(j->x))[place(j, sample, c)];
+  if (j->x->dtype == MT_FLOAT32)
+    return (double)((const float *)(void *)mt__ptr(j->x))[place(j, sample, c)];
   return mt__load_f64(mt__ptr(j->x) + place(j, sample, c) * mt__esize(j->x->dtype), j->x->dtype);
 }
 
@@ -144,7 +147,9 @@ typedef struct {
   double m[MT_SM_LANES], k[MT_SM_LANES]; /* of the computed dtype */
 } scratch;
 
-static bool is_short(const job *j) { return j->l.inner == 1 && j->l.classes <= MT_SM_LANES; }
+static bool is_short(const job *j) {
+  return j->l.inner == 1 && j->l.classes <= MT_SM_LANES;
+}
 
 static const void *fetch(const job *j, int64_t at, int64_t n, void *buf) {
   const char *p = mt__ptr(j->x) + at * mt__esize(j->x->dtype);
@@ -167,8 +172,10 @@ static const void *fetch_rows(const job *j, const samples *s, int64_t c, int64_t
 }
 
 static void store(const job *j, double *to, int64_t i, double value) {
-  if (j->size == 8) to[i] = value;
-  else ((float *)(void *)to)[i] = (float)value;
+  if (j->size == 8)
+    to[i] = value;
+  else
+    ((float *)(void *)to)[i] = (float)value;
 }
 static double load(const job *j, const double *from, int64_t i) {
   return j->size == 8 ? from[i] : (double)((const float *)(const void *)from)[i];
@@ -281,10 +288,11 @@ static void backward_task(void *ctx, int64_t task) {
     read_labels(j, &s);
     measure(j, &s, &t, top, sum, lse);
     for (int64_t i = 0; i < s.count; i++) {
-      double given = j->reduction == NONE
-                         ? mt__load_f64(mt__ptr(j->grad) + (s.first + i) * mt__esize(j->grad->dtype),
-                                        j->grad->dtype)
-                         : 1;
+      double given =
+          j->reduction == NONE
+              ? mt__load_f64(mt__ptr(j->grad) + (s.first + i) * mt__esize(j->grad->dtype),
+                             j->grad->dtype)
+              : 1;
       k[i] = given * s.weight[i] * j->scale;
     }
     for (int64_t i = s.count; i < MT_SM_LANES; i++) k[i] = 0;
@@ -380,7 +388,8 @@ static void add_parts(const job *j, double *loss, double *total) {
 static int check_labels(const job *j, const char *name) {
   int64_t at = atomic_load(&j->bad);
   if (at == INT64_MAX) return MT_OK;
-  int64_t value = mt__load_i64(mt__ptr(j->target) + at * mt__esize(j->target->dtype), j->target->dtype);
+  int64_t value =
+      mt__load_i64(mt__ptr(j->target) + at * mt__esize(j->target->dtype), j->target->dtype);
   if (value == 0)
     return mt_fail(MT_ERR_INDEX, "%s: classes are 1..C; labels written by Python need + 1", name);
   int64_t where[MT_MAX_DIMS];
@@ -426,8 +435,12 @@ static int forward(mt_frame *f, bool pick, const char *name) {
   return MT_OK;
 }
 
-static int cross_run(mt_frame *f) { return forward(f, false, "cross_entropy"); }
-static int nll_run(mt_frame *f) { return forward(f, true, "nll_loss"); }
+static int cross_run(mt_frame *f) {
+  return forward(f, false, "cross_entropy");
+}
+static int nll_run(mt_frame *f) {
+  return forward(f, true, "nll_loss");
+}
 
 /* ---- derivatives ---- */
 
@@ -599,12 +612,14 @@ static void nll_back_task(void *ctx, int64_t task) {
     read_labels(j, &s);
     for (int64_t i = 0; i < s.count; i++) {
       if (!s.label[i]) continue;
-      double given = j->reduction == NONE
-                         ? mt__load_f64(mt__ptr(j->grad) + (s.first + i) * mt__esize(j->grad->dtype),
-                                        j->grad->dtype)
-                         : 1;
+      double given =
+          j->reduction == NONE
+              ? mt__load_f64(mt__ptr(j->grad) + (s.first + i) * mt__esize(j->grad->dtype),
+                             j->grad->dtype)
+              : 1;
       mt_arg v = mt__arg_f(-given * s.weight[i] * j->scale);
-      mt__store_scalar(mt__ptr(j->out) + place(j, s.first + i, s.label[i]) * size, j->out->dtype, &v);
+      mt__store_scalar(mt__ptr(j->out) + place(j, s.first + i, s.label[i]) * size, j->out->dtype,
+                       &v);
     }
   }
 }
@@ -728,8 +743,7 @@ static int cross_entropy(mt_frame *f) {
   MT_TRY(check_classes(f, x, target));
   MT_TRY(check_weight(f, mt__t(f, 2), x->sizes[class_dim(x)]));
   if (smoothing > 0) return smoothed_classes(f, smoothing);
-  return mt__cross_entropy(&f->out[0], x, target, mt__t(f, 2), f->args[3].u.i,
-                           (int)f->args[4].u.i);
+  return mt__cross_entropy(&f->out[0], x, target, mt__t(f, 2), f->args[3].u.i, (int)f->args[4].u.i);
 }
 
 const mt_opdef mt__ops_cross_entropy[] = {

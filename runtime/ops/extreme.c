@@ -14,16 +14,20 @@ static int check_not_empty(mt_frame *f, uint32_t mask, bool whole) {
   }
   for (int d = 0; d < self->ndim; d++)
     if ((mask >> d & 1) && self->sizes[d] == 0)
-      return mt__op_fail(f, MT_ERR_SHAPE,
-                         "Expected reduction dim %d to have non-zero size.", d + 1);
+      return mt__op_fail(f, MT_ERR_SHAPE, "Expected reduction dim %d to have non-zero size.",
+                         d + 1);
   return MT_OK;
 }
 
 static int extreme_run(mt_frame *f, int kind, mt_tensor *value, mt_tensor *index) {
   const mt_tensor *self = f->args[0].u.t;
-  mt_reduction r = {.in = self, .mask = (uint32_t)f->priv[0], .kind = kind,
+  mt_reduction r = {.in = self,
+                    .mask = (uint32_t)f->priv[0],
+                    .kind = kind,
                     .number = mt__number_of(self->dtype),
-                    .finish = index ? MT_FIN_ARG : MT_FIN_VALUE, .value = value, .second = index,
+                    .finish = index ? MT_FIN_ARG : MT_FIN_VALUE,
+                    .value = value,
+                    .second = index,
                     .work = f->work};
   return mt__reduce(&r, f->priv[1] != 0);
 }
@@ -49,8 +53,12 @@ static int amax_infer(mt_frame *f) {
   return mt__reduce_out(f, 0, self, mask, f->args[2].u.i != 0, self->dtype);
 }
 
-static int max_run(mt_frame *f) { return extreme_run(f, MT_FOLD_MAX, f->out[0], NULL); }
-static int min_run(mt_frame *f) { return extreme_run(f, MT_FOLD_MIN, f->out[0], NULL); }
+static int max_run(mt_frame *f) {
+  return extreme_run(f, MT_FOLD_MAX, f->out[0], NULL);
+}
+static int min_run(mt_frame *f) {
+  return extreme_run(f, MT_FOLD_MIN, f->out[0], NULL);
+}
 
 /* The gradient goes to all places that hold the extreme, in equal shares. */
 static int spread(mt_vjp *v, uint32_t mask, bool keepdim) {
@@ -132,14 +140,19 @@ static int arg_infer(mt_frame *f) {
   return mt__reduce_out(f, 0, self, mask, f->args[2].u.i != 0, MT_INT64);
 }
 
-static int argmax_run(mt_frame *f) { return extreme_run(f, MT_FOLD_ARGMAX, NULL, f->out[0]); }
-static int argmin_run(mt_frame *f) { return extreme_run(f, MT_FOLD_ARGMIN, NULL, f->out[0]); }
+static int argmax_run(mt_frame *f) {
+  return extreme_run(f, MT_FOLD_ARGMAX, NULL, f->out[0]);
+}
+static int argmin_run(mt_frame *f) {
+  return extreme_run(f, MT_FOLD_ARGMIN, NULL, f->out[0]);
+}
 
 #define WHOLE_SAMPLES "{f(3,4)}, {t(f(3,5))}, {f()}, {e(f(3,1),3,2)}"
 #define AMAX_SAMPLES                                                                               \
   "{f(3,4)}, {f(3,4), 2, true}, {f(2,3,4), {1,3}}, {t(f(3,5)), 1}, {f()}, {f(0,3), 2}"
 #define DIM_SAMPLES                                                                                \
-  "{f(3,4), 1}, {f(3,4), 2, {keepdim=true}}, {f(2,3,4), -2}, {t(f(3,5)), 1}, {f(), 1}, {f(0,3), 2}"
+  "{f(3,4), 1}, {f(3,4), 2, {keepdim=true}}, {f(2,3,4), -2}, {t(f(3,5)), 1}, {f(), 1}, {f(0,3), "  \
+  "2}"
 #define ARG_SAMPLES                                                                                \
   "{f(3,4)}, {f(3,4), 2, {keepdim=true}}, {f(2,3,4), -2}, {t(f(3,5))}, {f()}, {f(0,3), 2}"
 

@@ -72,8 +72,8 @@ static void forward_range(void *ctx, int64_t begin, int64_t end) {
       void *y = keep ? mt__ptr(j->out) + i * j->size : (char *)to;
       j->k->each(x, t, y, n, j->param);
       if (!keep)
-        mt__convert(mt__ptr(j->out) + i * mt__esize(j->out->dtype), j->out->dtype, 1, y, j->dtype, 1,
-                    n);
+        mt__convert(mt__ptr(j->out) + i * mt__esize(j->out->dtype), j->out->dtype, 1, y, j->dtype,
+                    1, n);
     }
   }
   if (!j->out) j->parts[begin / GRAIN] = sum;
@@ -123,7 +123,9 @@ static int check_pair(const mt_frame *f, const mt_tensor *x, const mt_tensor *t)
   return mt__want_dtype(f, "target", t, MT_D_ALL);
 }
 
-static int kind_of(const mt_op *op) { return *(const uint8_t *)op->def.extra; }
+static int kind_of(const mt_op *op) {
+  return *(const uint8_t *)op->def.extra;
+}
 
 /* (input, target, reduction, parameter) */
 static int forward_infer(mt_frame *f) {
@@ -172,8 +174,10 @@ static int slope(mt_tensor **out, int kind, mt_tensor *x, mt_tensor *t, double p
   }
   MT_TRY(mt__f_sub(&d, x, t));
   switch (kind) {
-  case MT_LOSS_MSE: return mt__f_scale(out, d, 2);
-  case MT_LOSS_HUBER: return mt_clamp(out, d, mt__arg_f(-p), mt__arg_f(p));
+  case MT_LOSS_MSE:
+    return mt__f_scale(out, d, 2);
+  case MT_LOSS_HUBER:
+    return mt_clamp(out, d, mt__arg_f(-p), mt__arg_f(p));
   case MT_LOSS_SMOOTH_L1:
     if (p > 0) {
       MT_AUTO *cut = NULL;
@@ -181,7 +185,8 @@ static int slope(mt_tensor **out, int kind, mt_tensor *x, mt_tensor *t, double p
       return mt__f_scale(out, cut, 1 / p);
     }
     return mt_sign(out, d);
-  case MT_LOSS_L1: return mt_sign(out, d);
+  case MT_LOSS_L1:
+    return mt_sign(out, d);
   default: {
     MT_AUTO *rest = NULL, *both = NULL, *safe = NULL;
     MT_TRY(mt_rsub(&rest, x, mt__arg_f(1), mt__arg_i(1)));
@@ -210,8 +215,10 @@ static int forward_vjp(mt_vjp *v) {
   bool main = v->need[0] || (symmetric && v->need[1]);
   MT_AUTO *share = NULL;
   if (mt_grad_enabled() || (v->need[1] && !symmetric)) {
-    if (reduction == MEAN) MT_TRY(mt__f_scale(&share, g, 1 / (double)x->numel));
-    else share = mt_retain(g);
+    if (reduction == MEAN)
+      MT_TRY(mt__f_scale(&share, g, 1 / (double)x->numel));
+    else
+      share = mt_retain(g);
   }
   if (main) {
     MT_AUTO *to_x = NULL;
@@ -246,8 +253,10 @@ static int back_run(mt_frame *f) {
   const mt_tensor *g = f->args[0].u.t;
   job j = {.out = f->out[0]};
   start(&j, (int)f->args[3].u.i, f->args[1].u.t, f->args[2].u.t, mt__num(&f->args[5]));
-  if (f->args[4].u.i == NONE) j.g = g;
-  else j.scale = mt__load_f64(mt__ptr(g), g->dtype) / (f->args[4].u.i == MEAN ? (double)j.n : 1);
+  if (f->args[4].u.i == NONE)
+    j.g = g;
+  else
+    j.scale = mt__load_f64(mt__ptr(g), g->dtype) / (f->args[4].u.i == MEAN ? (double)j.n : 1);
   return mt__parallel_range(j.n, GRAIN, backward_range, &j);
 }
 
@@ -272,8 +281,10 @@ static int check_weight(const mt_frame *f, int param, mt_tensor *x) {
 /* weight * loss, reduced */
 static int weighted(mt_tensor **out, mt_tensor *loss, mt_tensor *weight, int reduction) {
   MT_AUTO *all = NULL;
-  if (weight) MT_TRY(mt__f_mul(&all, loss, weight));
-  else all = mt_retain(loss);
+  if (weight)
+    MT_TRY(mt__f_mul(&all, loss, weight));
+  else
+    all = mt_retain(loss);
   if (reduction == MEAN) return mt_mean(out, all, MT_INTS_NONE, false, -1);
   if (reduction == SUM) return mt_sum(out, all, MT_INTS_NONE, false, -1);
   *out = all;
@@ -295,7 +306,8 @@ static int bce(mt_frame *f) {
 
 /* With positive weights p: (1 - t) x - (1 + (p - 1) t) logsigmoid(x) */
 static int bce_logits(mt_frame *f) {
-  mt_tensor *x = f->args[0].u.t, *t = f->args[1].u.t, *weight = mt__t(f, 2), *positive = mt__t(f, 3);
+  mt_tensor *x = f->args[0].u.t, *t = f->args[1].u.t, *weight = mt__t(f, 2),
+            *positive = mt__t(f, 3);
   int reduction = (int)f->args[4].u.i;
   MT_TRY(mt__want_dtype(f, "input", x, MT_D_FLOAT));
   MT_TRY(check_pair(f, x, t));
@@ -304,7 +316,8 @@ static int bce_logits(mt_frame *f) {
   MT_TRY(check_weight(f, 3, x));
   MT_AUTO *each = NULL;
   if (positive) {
-    MT_AUTO *rest = NULL, *linear = NULL, *extra = NULL, *share = NULL, *factor = NULL, *lsig = NULL;
+    MT_AUTO *rest = NULL, *linear = NULL, *extra = NULL, *share = NULL, *factor = NULL,
+            *lsig = NULL;
     MT_AUTO *curved = NULL;
     MT_TRY(mt_rsub(&rest, t, mt__arg_f(1), mt__arg_i(1)));
     MT_TRY(mt__f_mul(&linear, rest, x));

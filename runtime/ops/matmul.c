@@ -15,10 +15,11 @@ static const mt_arg none = {.kind = MT_NONE};
 
 static int same_dtype(const mt_frame *f, const mt_tensor *a, const mt_tensor *b) {
   static const char *const words[MT_NDTYPES] = {
-      "bool", "unsigned char", "signed char", "short int",   "int",
-      "long int", "half",      "bfloat16",    "float",       "double"};
+      "bool",     "unsigned char", "signed char", "short int", "int",
+      "long int", "half",          "bfloat16",    "float",     "double"};
   if (a->dtype == b->dtype) return MT_OK;
-  return mt__op_fail(f, MT_ERR_DTYPE, "expected m1 and m2 to have the same dtype, but got: %s != %s",
+  return mt__op_fail(f, MT_ERR_DTYPE,
+                     "expected m1 and m2 to have the same dtype, but got: %s != %s",
                      words[a->dtype], words[b->dtype]);
 }
 
@@ -125,8 +126,7 @@ static int bmm_infer(mt_frame *f) {
   mt_tensor *a = f->args[0].u.t, *b = f->args[1].u.t;
   mt_products p;
   MT_TRY(bmm_shapes(f, a, b));
-  MT_TRY(mt__out(f, 0, a->dtype, a->device, 3,
-                 (int64_t[]){a->sizes[0], a->sizes[1], b->sizes[2]}));
+  MT_TRY(mt__out(f, 0, a->dtype, a->device, 3, (int64_t[]){a->sizes[0], a->sizes[1], b->sizes[2]}));
   describe(&p, a, b);
   return finish_infer(f, &p);
 }
@@ -249,11 +249,11 @@ static int dot_infer(mt_frame *f) {
                        "expected both vectors to have same dtype, but found %s and %s",
                        mt_dtype_name(a->dtype), mt_dtype_name(b->dtype));
   if (a->numel != b->numel)
-    return mt__op_fail(f, MT_ERR_SHAPE,
-                       "inconsistent tensor size, expected tensor {%lld} and src {%lld} to have the "
-                       "same number of elements, but got %lld and %lld elements respectively",
-                       (long long)a->numel, (long long)b->numel, (long long)a->numel,
-                       (long long)b->numel);
+    return mt__op_fail(
+        f, MT_ERR_SHAPE,
+        "inconsistent tensor size, expected tensor {%lld} and src {%lld} to have the "
+        "same number of elements, but got %lld and %lld elements respectively",
+        (long long)a->numel, (long long)b->numel, (long long)a->numel, (long long)b->numel);
   MT_TRY(mt__out(f, 0, a->dtype, a->device, 0, NULL));
   describe(&p, a, b);
   return finish_infer(f, &p);
@@ -284,7 +284,8 @@ static int linear_infer(mt_frame *f) {
     return mt__op_fail(f, MT_ERR_SHAPE, "weight must have 2 dimensions, got %d", w->ndim);
   if (x->ndim == 0) return mt__op_fail(f, MT_ERR_SHAPE, "input must have at least 1 dimension");
   if (x->sizes[x->ndim - 1] != w->sizes[1])
-    return mt__op_fail(f, MT_ERR_SHAPE, "input has %lld features in its last dimension, weight wants %lld",
+    return mt__op_fail(f, MT_ERR_SHAPE,
+                       "input has %lld features in its last dimension, weight wants %lld",
                        (long long)x->sizes[x->ndim - 1], (long long)w->sizes[1]);
   MT_TRY(same_dtype(f, x, w));
   if (bias) {
@@ -363,9 +364,9 @@ static int tn_vjp(mt_vjp *v) {
 
 static int check_scale(const mt_frame *f, const char *name, const mt_arg *a, int dtype) {
   if (!mt__is_float(dtype) && a->kind == MT_FLOAT)
-    return mt__op_fail(f, MT_ERR_DTYPE,
-                       "For integral input tensors, argument %s must not be a floating point number.",
-                       name);
+    return mt__op_fail(
+        f, MT_ERR_DTYPE,
+        "For integral input tensors, argument %s must not be a floating point number.", name);
   return MT_OK;
 }
 
@@ -377,10 +378,11 @@ static int expand_error(const mt_frame *f, const mt_tensor *t, int nd, const int
   for (int d = nd - 1; d >= 0 && d >= lead && lead >= 0; d--) {
     const int64_t n = t->sizes[d - lead];
     if (n != 1 && n != sizes[d])
-      return mt__op_fail(f, MT_ERR_SHAPE,
-                         "The expanded size of the tensor (%lld) must match the existing size (%lld) "
-                         "at non-singleton dimension %d. Target sizes: %s. Tensor sizes: %s",
-                         (long long)sizes[d], (long long)n, d + 1, target, own);
+      return mt__op_fail(
+          f, MT_ERR_SHAPE,
+          "The expanded size of the tensor (%lld) must match the existing size (%lld) "
+          "at non-singleton dimension %d. Target sizes: %s. Tensor sizes: %s",
+          (long long)sizes[d], (long long)n, d + 1, target, own);
   }
   if (lead >= 0) return MT_OK;
   return mt__op_fail(f, MT_ERR_SHAPE,
@@ -435,8 +437,9 @@ static int baddbmm_infer(mt_frame *f) {
 static int addmv_infer(mt_frame *f) {
   mt_tensor *a = f->args[1].u.t, *b = f->args[2].u.t;
   if (a->ndim != 2 || b->ndim != 1)
-    return mt__op_fail(f, MT_ERR_SHAPE, "vector + matrix @ vector expected, got %d-D and %d-D tensors",
-                       a->ndim, b->ndim);
+    return mt__op_fail(f, MT_ERR_SHAPE,
+                       "vector + matrix @ vector expected, got %d-D and %d-D tensors", a->ndim,
+                       b->ndim);
   if (a->sizes[1] != b->sizes[0])
     return mt__op_fail(f, MT_ERR_SHAPE, "size mismatch, got mat (%lldx%lld), vec (%lld)",
                        (long long)a->sizes[0], (long long)a->sizes[1], (long long)b->sizes[0]);
@@ -515,9 +518,10 @@ const mt_opdef mt__ops_matmul[] = {
      .vjp = matmul_vjp,
      .saves = "self:other other:self",
      .dtypes = MT_D_NUMBER,
-     .samples = "{f(3,4), f(4,2)}, {f(4), f(4)}, {f(3,4), f(4)}, {f(4), f(4,3)}, "
-                "{f(2,3,4), f(4,2)}, {f(2,3,4), f(2,4,2)}, {f(2,1,3,2), f(3,2,2)}, {f(2,3,2), f(2)}, "
-                "{f(3), f(2,3,2)}, {t(f(4,3)), t(f(2,4))}, {f(0,3), f(3,2)}, {f(2,0), f(0,3)}"},
+     .samples =
+         "{f(3,4), f(4,2)}, {f(4), f(4)}, {f(3,4), f(4)}, {f(4), f(4,3)}, "
+         "{f(2,3,4), f(4,2)}, {f(2,3,4), f(2,4,2)}, {f(2,1,3,2), f(3,2,2)}, {f(2,3,2), f(2)}, "
+         "{f(3), f(2,3,2)}, {t(f(4,3)), t(f(2,4))}, {f(0,3), f(3,2)}, {f(2,0), f(0,3)}"},
     {.sig = MT_SIG("mm(Tensor self, Tensor mat2) -> Tensor"),
      .doc = "Product of two matrices.",
      .infer = mm_infer,
@@ -525,8 +529,9 @@ const mt_opdef mt__ops_matmul[] = {
      .vjp = matmul_vjp,
      .saves = "self:mat2 mat2:self",
      .dtypes = MT_D_NUMBER,
-     .samples = "{f(3,4), f(4,2)}, {t(f(4,3)), f(4,2)}, {f(3,4), t(f(2,4))}, {t(f(4,3)), t(f(2,4))}, "
-                "{f(0,3), f(3,2)}, {f(2,0), f(0,3)}, {f(1,5), f(5,1)}, {e(f(1,4),3,4), f(4,2)}"},
+     .samples =
+         "{f(3,4), f(4,2)}, {t(f(4,3)), f(4,2)}, {f(3,4), t(f(2,4))}, {t(f(4,3)), t(f(2,4))}, "
+         "{f(0,3), f(3,2)}, {f(2,0), f(0,3)}, {f(1,5), f(5,1)}, {e(f(1,4),3,4), f(4,2)}"},
     {.sig = MT_SIG("bmm(Tensor self, Tensor mat2) -> Tensor"),
      .doc = "Products of two lists of matrices, one by one.",
      .infer = bmm_infer,
@@ -582,9 +587,10 @@ const mt_opdef mt__ops_matmul[] = {
      .saves = "mat1:mat2 mat2:mat1",
      .dtypes = MT_D_NUMBER,
      .flags = MT_OP_INPLACE,
-     .samples = "{f(3,2), f(3,4), f(4,2)}, {f(2), f(3,4), f(4,2), {beta=2, alpha=3}}, "
-                "{f(), f(3,4), f(4,2)}, {f(3,1), t(f(4,3)), f(4,2), {beta=0}}, "
-                "{t(f(2,3)), f(3,4), t(f(2,4))}, {f(0,2), f(0,4), f(4,2)}, {f(3,2), f(3,0), f(0,2)}"},
+     .samples =
+         "{f(3,2), f(3,4), f(4,2)}, {f(2), f(3,4), f(4,2), {beta=2, alpha=3}}, "
+         "{f(), f(3,4), f(4,2)}, {f(3,1), t(f(4,3)), f(4,2), {beta=0}}, "
+         "{t(f(2,3)), f(3,4), t(f(2,4))}, {f(0,2), f(0,4), f(4,2)}, {f(3,2), f(3,0), f(0,2)}"},
     {.sig = MT_SIG("baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, "
                    "Scalar alpha=1) -> Tensor"),
      .doc = "beta self + alpha (batch1 batch2), one by one; self broadcasts.",
@@ -605,7 +611,8 @@ const mt_opdef mt__ops_matmul[] = {
      .saves = "mat:vec vec:mat",
      .dtypes = MT_D_NUMBER,
      .flags = MT_OP_INPLACE,
-     .samples = "{f(3), f(3,4), f(4)}, {f(1), f(3,4), f(4), {beta=2, alpha=3}}, {f(0), f(0,4), f(4)}"},
+     .samples =
+         "{f(3), f(3,4), f(4)}, {f(1), f(3,4), f(4), {beta=2, alpha=3}}, {f(0), f(0,4), f(4)}"},
     {.sig = MT_SIG("outer(Tensor self, Tensor vec2) -> Tensor"),
      .doc = "Products of every element of one vector with every element of the other.",
      .composite = outer,

@@ -124,7 +124,7 @@ typedef struct copy_job {
   const mt_tensor *t; /* the strided side */
   char *flat;         /* the row-major side */
   int flat_dtype;
-  bool back;          /* flat -> t */
+  bool back; /* flat -> t */
   int64_t inner;
   int outer; /* dimensions over the rows */
 } copy_job;
@@ -178,7 +178,9 @@ typedef struct operands {
   double alpha, beta;
 } operands;
 
-static double number(const mt_arg *a) { return a->kind == MT_NONE ? 1 : mt__num(a); }
+static double number(const mt_arg *a) {
+  return a->kind == MT_NONE ? 1 : mt__num(a);
+}
 
 /* Modulo 2^64. */
 static void integer_product(const mt_products *p, const operands *o, uint64_t alpha,
@@ -266,8 +268,8 @@ static int run_some(const mt_products *p, const operands *o, int64_t count, int6
     }
     return MT_OK;
   }
-  mt_product q = {p->compute, p->a.trans, p->b.trans, p->m, p->n, p->k, o->a, o->b,
-                  p->a.ld, p->b.ld, o->c, p->c.ld, o->alpha, o->beta, o->bias};
+  mt_product q = {p->compute, p->a.trans, p->b.trans, p->m,    p->n,     p->k,    o->a,   o->b,
+                  p->a.ld,    p->b.ld,    o->c,       p->c.ld, o->alpha, o->beta, o->bias};
   if (count == 1) return run_product(&q);
   if (sb == 0 && !p->a.trans && sa == p->m * p->a.ld && sc == p->m * p->c.ld) {
     q.m *= count; /* the same B for all: one taller product */
@@ -292,8 +294,8 @@ static int run_batches(const mt_products *p, const operands *o) {
   int d = p->nbatch - 1;
   for (; d >= 0; d--) {
     if (p->sizes[d] == 1) continue;
-    if (count > 1 && (p->a.batch[d] != sa * count || p->b.batch[d] != sb * count ||
-                      p->c.batch[d] != sc * count))
+    if (count > 1 &&
+        (p->a.batch[d] != sa * count || p->b.batch[d] != sb * count || p->c.batch[d] != sc * count))
       break;
     if (count == 1) sa = p->a.batch[d], sb = p->b.batch[d], sc = p->c.batch[d];
     count *= p->sizes[d];

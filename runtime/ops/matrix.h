@@ -9,13 +9,13 @@
 typedef struct mt_side {
   const mt_tensor *t;
   int64_t rows, cols, row_stride, col_stride;
-  bool flipped; /* t's own last two dimensions are (cols, rows) */
+  bool flipped;               /* t's own last two dimensions are (cols, rows) */
   int64_t batch[MT_MAX_DIMS]; /* strides of the batch's dimensions; 0 where it is broadcast */
   /* filled by mt__product_plan */
-  bool staged;    /* a copy in the work memory is read instead */
+  bool staged; /* a copy in the work memory is read instead */
   bool trans;
   int64_t ld;
-  size_t at;      /* of the copy */
+  size_t at; /* of the copy */
 } mt_side;
 
 /* C = alpha A B + beta C + bias for each of the batch. */

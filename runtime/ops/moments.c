@@ -28,15 +28,24 @@ static int var_infer(mt_frame *f) {
 
 static int moments_run(mt_frame *f, int finish) {
   const mt_tensor *self = f->args[0].u.t;
-  mt_reduction r = {.in = self, .mask = (uint32_t)f->priv[0], .kind = MT_FOLD_VAR,
-                    .number = mt__number_of(self->dtype), .finish = finish,
-                    .param = correction_of(f->args), .value = f->out[0],
-                    .second = f->nout > 1 ? f->out[1] : NULL, .work = f->work};
+  mt_reduction r = {.in = self,
+                    .mask = (uint32_t)f->priv[0],
+                    .kind = MT_FOLD_VAR,
+                    .number = mt__number_of(self->dtype),
+                    .finish = finish,
+                    .param = correction_of(f->args),
+                    .value = f->out[0],
+                    .second = f->nout > 1 ? f->out[1] : NULL,
+                    .work = f->work};
   return mt__reduce(&r, false);
 }
 
-static int var_run(mt_frame *f) { return moments_run(f, MT_FIN_VAR); }
-static int std_run(mt_frame *f) { return moments_run(f, MT_FIN_STD); }
+static int var_run(mt_frame *f) {
+  return moments_run(f, MT_FIN_VAR);
+}
+static int std_run(mt_frame *f) {
+  return moments_run(f, MT_FIN_STD);
+}
 
 /* out = g * 2 / (n - correction) * (x - mean(x)); g has the reduced dimensions as size 1. */
 static int var_gradient(mt_tensor **out, mt_tensor *g, mt_tensor *x, uint32_t mask,
@@ -88,8 +97,12 @@ static int moments_vjp(mt_vjp *v, bool root) {
   return MT_OK;
 }
 
-static int var_vjp(mt_vjp *v) { return moments_vjp(v, false); }
-static int std_vjp(mt_vjp *v) { return moments_vjp(v, true); }
+static int var_vjp(mt_vjp *v) {
+  return moments_vjp(v, false);
+}
+static int std_vjp(mt_vjp *v) {
+  return moments_vjp(v, true);
+}
 
 /* ---- norm ---- */
 
@@ -126,9 +139,13 @@ static int norm_run(mt_frame *f) {
   const mt_tensor *self = f->args[0].u.t;
   double p = mt__num(&f->args[1]);
   bool wide = f->out[0]->dtype == MT_FLOAT64 || !mt__is_float(self->dtype);
-  mt_reduction r = {.in = self, .mask = (uint32_t)f->priv[0],
-                    .number = wide ? MT_NUM_F64 : MT_NUM_F32, .finish = MT_FIN_VALUE, .param = p,
-                    .value = f->out[0], .work = f->work};
+  mt_reduction r = {.in = self,
+                    .mask = (uint32_t)f->priv[0],
+                    .number = wide ? MT_NUM_F64 : MT_NUM_F32,
+                    .finish = MT_FIN_VALUE,
+                    .param = p,
+                    .value = f->out[0],
+                    .work = f->work};
   if (p == 0) {
     r.kind = MT_FOLD_NONZERO;
   } else if (p == 1) {
@@ -190,8 +207,10 @@ static int norm_vjp(mt_vjp *v) {
   }
   MT_TRY(mt_eq(&none, norm, mt__arg_i(0)));
   MT_TRY(mt__f_where(&safe, none, mt__arg_f(1), mt__arg_t(norm)));
-  if (p == 2) power = mt_retain(safe);
-  else MT_TRY(mt__f_pow(&power, safe, p - 1));
+  if (p == 2)
+    power = mt_retain(safe);
+  else
+    MT_TRY(mt__f_pow(&power, safe, p - 1));
   MT_TRY(mt__f_div(&share, g, power));
   MT_TRY(mt__f_where(&scale, none, mt__arg_f(0), mt__arg_t(share)));
   return mt__f_mul(&v->gin[0], part, scale);
@@ -223,9 +242,13 @@ static int lse_infer(mt_frame *f) {
 
 static int lse_run(mt_frame *f) {
   const mt_tensor *self = f->args[0].u.t;
-  mt_reduction r = {.in = self, .mask = (uint32_t)f->priv[0], .kind = MT_FOLD_LSE,
+  mt_reduction r = {.in = self,
+                    .mask = (uint32_t)f->priv[0],
+                    .kind = MT_FOLD_LSE,
                     .number = f->out[0]->dtype == MT_FLOAT64 ? MT_NUM_F64 : MT_NUM_F32,
-                    .finish = MT_FIN_LSE, .value = f->out[0], .work = f->work};
+                    .finish = MT_FIN_LSE,
+                    .value = f->out[0],
+                    .work = f->work};
   return mt__reduce(&r, false);
 }
 

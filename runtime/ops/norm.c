@@ -55,10 +55,13 @@ static mt_norm_row measure(const job *j, int64_t begin, double *buf) {
 }
 
 static void put(const job *j, mt_tensor *t, int64_t at, int64_t n, const double *buf) {
-  mt__convert(mt__ptr(t) + at * mt__esize(t->dtype), t->dtype, 1, (const char *)buf, j->dtype, 1, n);
+  mt__convert(mt__ptr(t) + at * mt__esize(t->dtype), t->dtype, 1, (const char *)buf, j->dtype, 1,
+              n);
 }
 
-static const char *part(const job *j, const char *p, int64_t i) { return p ? p + i * j->size : NULL; }
+static const char *part(const job *j, const char *p, int64_t i) {
+  return p ? p + i * j->size : NULL;
+}
 
 static void forward_rows(void *ctx, int64_t first, int64_t last) {
   const job *j = ctx;
@@ -94,8 +97,8 @@ static void backward_block(void *ctx, int64_t block) {
     double sums[2] = {0, 0};
     for (int64_t i = 0; i < j->n; i += step) {
       int64_t c = j->n - i < step ? j->n - i : step;
-      j->k->back_sums(fetch(j, j->g, begin + i, c, gbuf), fetch(j, j->x, begin + i, c, xbuf), c, row,
-                      part(j, j->w, i), sums, gw ? gw + i * j->size : NULL,
+      j->k->back_sums(fetch(j, j->g, begin + i, c, gbuf), fetch(j, j->x, begin + i, c, xbuf), c,
+                      row, part(j, j->w, i), sums, gw ? gw + i * j->size : NULL,
                       gb ? gb + i * j->size : NULL);
     }
     if (!j->out) continue;
@@ -103,8 +106,8 @@ static void backward_block(void *ctx, int64_t block) {
       int64_t c = j->n - i < step ? j->n - i : step;
       bool keep = direct && j->out->dtype == j->dtype;
       void *gx = keep ? mt__ptr(j->out) + (begin + i) * j->size : (char *)to;
-      j->k->back_apply(fetch(j, j->g, begin + i, c, gbuf), fetch(j, j->x, begin + i, c, xbuf), gx, c,
-                       row, part(j, j->w, i), sums[0] / (double)j->n, sums[1] / (double)j->n);
+      j->k->back_apply(fetch(j, j->g, begin + i, c, gbuf), fetch(j, j->x, begin + i, c, xbuf), gx,
+                       c, row, part(j, j->w, i), sums[0] / (double)j->n, sums[1] / (double)j->n);
       if (!keep) put(j, j->out, begin + i, c, to);
     }
   }
@@ -249,8 +252,10 @@ static int formula(mt_vjp *v, mt_tensor *x, mt_tensor *w, double eps) {
   }
   if (!v->need[0]) return MT_OK;
   MT_AUTO *h = NULL, *hx = NULL, *a = NULL, *b = NULL, *left = NULL, *drift = NULL, *rest = NULL;
-  if (w) MT_TRY(mt__f_mul(&h, g, w));
-  else h = mt_retain(g);
+  if (w)
+    MT_TRY(mt__f_mul(&h, g, w));
+  else
+    h = mt_retain(g);
   MT_TRY(mt__f_mul(&hx, h, hat));
   MT_TRY(mt_mean(&a, h, over, true, -1));
   MT_TRY(mt_mean(&b, hx, over, true, -1));
@@ -299,8 +304,10 @@ static int backward_infer(mt_frame *f) {
   f->priv[0] = (uint64_t)n;
   size_t each = (size_t)(blocks * n) * (size_t)mt__esize(computed(x));
   f->work_bytes = staged_bytes(x, w) + (f->args[6].u.i ? each : 0) + (f->args[7].u.i ? each : 0);
-  if (f->args[5].u.i) MT_TRY(mt__out(f, 0, x->dtype, x->device, x->ndim, x->sizes));
-  else MT_TRY(mt__out(f, 0, x->dtype, x->device, 1, &none));
+  if (f->args[5].u.i)
+    MT_TRY(mt__out(f, 0, x->dtype, x->device, x->ndim, x->sizes));
+  else
+    MT_TRY(mt__out(f, 0, x->dtype, x->device, 1, &none));
   for (int k = 1; k < 3; k++) {
     bool need = f->args[5 + k].u.i != 0;
     MT_TRY(mt__out(f, k, w ? w->dtype : x->dtype, x->device, need ? shape->n : 1,
@@ -315,10 +322,13 @@ static int backward_run(mt_frame *f) {
   if (x->numel == 0) {
     for (int k = 1; k < 3; k++)
       if (f->out[k]->numel)
-        memset(mt__ptr(f->out[k]), 0, (size_t)f->out[k]->numel * (size_t)mt__esize(f->out[k]->dtype));
+        memset(mt__ptr(f->out[k]), 0,
+               (size_t)f->out[k]->numel * (size_t)mt__esize(f->out[k]->dtype));
     return MT_OK;
   }
-  job j = {.g = f->args[0].u.t, .out = need_x ? f->out[0] : NULL, .gw_out = f->out[1],
+  job j = {.g = f->args[0].u.t,
+           .out = need_x ? f->out[0] : NULL,
+           .gw_out = f->out[1],
            .gb_out = f->out[2]};
   char *work = f->work;
   start(&j, x, (int64_t)f->priv[0], mt__num(&f->args[4]));

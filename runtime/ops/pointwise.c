@@ -18,21 +18,20 @@ MT_KERNELS(pointwise)
 
 enum { LIGHT = 32768, MEDIUM = 8192, HEAVY = 2048 };
 
-#define D(e)    MT_PWD_FUSED
-#define DOPS(e) MT_PWD_OPS
-#define DG      MT_PWD_PASS
-#define DZ      MT_PWD_ZERO
-#define DN      MT_PWD_NONE
-#define KERNEL1(name, cls, cost, value, dx) [MT_PW_##name] = {1, MT_PWC_##cls, {dx}, cost},
-#define KERNEL2(name, cls, cost, value, da, db)                                                \
-  [MT_PW_##name] = {2, MT_PWC_##cls, {da, db}, cost},
-#define KERNEL3(name, cls, cost, value, da, db, dc)                                            \
+#define D(e)                                    MT_PWD_FUSED
+#define DOPS(e)                                 MT_PWD_OPS
+#define DG                                      MT_PWD_PASS
+#define DZ                                      MT_PWD_ZERO
+#define DN                                      MT_PWD_NONE
+#define KERNEL1(name, cls, cost, value, dx)     [MT_PW_##name] = {1, MT_PWC_##cls, {dx}, cost},
+#define KERNEL2(name, cls, cost, value, da, db) [MT_PW_##name] = {2, MT_PWC_##cls, {da, db}, cost},
+#define KERNEL3(name, cls, cost, value, da, db, dc)                                                \
   [MT_PW_##name] = {3, MT_PWC_##cls, {da, db, dc}, cost},
-#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, ...)                             \
+#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, ...)                                 \
   KERNEL1(name, cls, cost, value, dx)
-#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                        \
+#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                            \
   KERNEL2(name, cls, cost, value, da, db)
-#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                   \
+#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                       \
   KERNEL3(name, cls, cost, value, da, db, dc)
 #define CHOICE(...)
 const mt_pw_info mt__pw_info[MT_PW_COUNT] = {
@@ -70,11 +69,16 @@ void mt__pw_fill_params(mt_pw_params *p, int nparams, const mt_arg *args, int ni
  * PyTorch: it wraps around. */
 static bool fits(int64_t i, int dtype) {
   switch (dtype) {
-  case MT_UINT8: return i >= -255 && i <= 255;
-  case MT_INT8: return i >= INT8_MIN && i <= INT8_MAX;
-  case MT_INT16: return i >= INT16_MIN && i <= INT16_MAX;
-  case MT_INT32: return i >= INT32_MIN && i <= INT32_MAX;
-  default: return true;
+  case MT_UINT8:
+    return i >= -255 && i <= 255;
+  case MT_INT8:
+    return i >= INT8_MIN && i <= INT8_MAX;
+  case MT_INT16:
+    return i >= INT16_MIN && i <= INT16_MAX;
+  case MT_INT32:
+    return i >= INT32_MIN && i <= INT32_MAX;
+  default:
+    return true;
   }
 }
 
@@ -105,7 +109,9 @@ static void spread(char *lanes, int dtype, const mt_arg *a, int64_t n, bool stop
     memcpy(one.bytes, &wrapped, 8); /* little endian: the low bytes come first */
   }
   switch (mt__esize(dtype)) {
-  case 1: memset(lanes, one.u8, (size_t)n); break;
+  case 1:
+    memset(lanes, one.u8, (size_t)n);
+    break;
   case 2:
     for (int64_t i = 0; i < n; i++) ((uint16_t *)(void *)lanes)[i] = one.u16;
     break;
@@ -140,9 +146,10 @@ static int pick_sub(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_para
   (void)dtype;
   for (int i = 0; f && i < 2; i++)
     if (args[i].kind == MT_TENSOR && args[i].u.t->dtype == MT_BOOL)
-      return mt__op_fail(f, MT_ERR_DTYPE,
-                         "Subtraction, the `-` operator, with a bool tensor is not supported. If you "
-                         "are trying to invert a mask, use logical_not() instead.");
+      return mt__op_fail(
+          f, MT_ERR_DTYPE,
+          "Subtraction, the `-` operator, with a bool tensor is not supported. If you "
+          "are trying to invert a mask, use logical_not() instead.");
   *kernel = scaled(&args[2], args, p) ? MT_PW_sub_scaled : MT_PW_sub_plain;
   return MT_OK;
 }
@@ -187,12 +194,18 @@ static int pick_pow(const mt_frame *f, const mt_arg *args, int dtype, mt_pw_para
     if (!f) return MT_OK;
     return mt__op_fail(f, MT_ERR_VALUE, "Integers to negative integer powers are not allowed.");
   }
-  if (e == 2) *kernel = MT_PW_power_2;
-  else if (e == 3) *kernel = MT_PW_power_3;
-  else if (e == 0.5) *kernel = MT_PW_power_half;
-  else if (e == -0.5) *kernel = MT_PW_power_minus_half;
-  else if (e == -1) *kernel = MT_PW_power_minus_1;
-  else if (e == -2) *kernel = MT_PW_power_minus_2;
+  if (e == 2)
+    *kernel = MT_PW_power_2;
+  else if (e == 3)
+    *kernel = MT_PW_power_3;
+  else if (e == 0.5)
+    *kernel = MT_PW_power_half;
+  else if (e == -0.5)
+    *kernel = MT_PW_power_minus_half;
+  else if (e == -1)
+    *kernel = MT_PW_power_minus_1;
+  else if (e == -2)
+    *kernel = MT_PW_power_minus_2;
   return MT_OK;
 }
 
@@ -355,7 +368,9 @@ static int choose(mt_frame *f, const mt_pw_row *row, int dtype, int *kernel) {
   return MT_OK;
 }
 
-static bool is_test(int cls) { return cls == MT_PWC_TEST || cls == MT_PWC_FTEST; }
+static bool is_test(int cls) {
+  return cls == MT_PWC_TEST || cls == MT_PWC_FTEST;
+}
 
 /* Any operands. */
 static int infer_any(mt_frame *f) {
@@ -376,8 +391,10 @@ static int infer_any(mt_frame *f) {
     t[nt++] = u;
     one_dtype &= u->dtype == t[0]->dtype;
     if (u->ndim == 0) continue;
-    if (!shape) shape = u;
-    else one_shape &= same_shape(u, shape);
+    if (!shape)
+      shape = u;
+    else
+      one_shape &= same_shape(u, shape);
     whole &= mt__is_contiguous(u) && u->dtype == shape->dtype;
   }
   if (nt == 0) return mt__op_fail(f, MT_ERR_VALUE, "one of the operands must be a tensor");
@@ -440,8 +457,10 @@ static int infer(mt_frame *f) {
   const mt_arg *x = &f->args[0], *y = &f->args[row->nin - 1];
   if (row->nin > 2 || x->kind != MT_TENSOR) return infer_any(f);
   const mt_tensor *a = x->u.t, *b = a;
-  if (y->kind == MT_TENSOR) b = y->u.t;
-  else if (y->kind != MT_FLOAT && y->kind != MT_INT) return infer_any(f);
+  if (y->kind == MT_TENSOR)
+    b = y->u.t;
+  else if (y->kind != MT_FLOAT && y->kind != MT_INT)
+    return infer_any(f);
   int dtype = a->dtype;
   if (dtype < MT_FLOAT32 || b->dtype != dtype || !(a->flags & b->flags & MT_T_CONTIGUOUS) ||
       a->device != b->device || (a != b && !same_shape(a, b)))
@@ -452,8 +471,7 @@ static int infer(mt_frame *f) {
   if (cls == MT_PWC_BITS) return infer_any(f);
   f->compute = dtype;
   f->priv[0] = (uint64_t)kernel | SHORT | (y->kind == MT_TENSOR ? DIRECT : 0);
-  f->priv[1] =
-      (uint64_t)(uintptr_t)mt__kern_pointwise()->forward[kernel][dtype - MT_FLOAT32];
+  f->priv[1] = (uint64_t)(uintptr_t)mt__kern_pointwise()->forward[kernel][dtype - MT_FLOAT32];
   return mt__out(f, 0, is_test(cls) ? MT_BOOL : dtype, a->device, a->ndim, a->sizes);
 }
 
@@ -641,23 +659,23 @@ static int masked_fill_run(mt_frame *f) {
 #define KERNEL1(...)
 #define KERNEL2(...)
 #define KERNEL3(...)
-#define UNARY(name, ...)              static const mt_pw_row row_##name = {MT_PW_##name, 1, NULL};
-#define BINARY(name, ...)             static const mt_pw_row row_##name = {MT_PW_##name, 2, NULL};
-#define TERNARY(name, ...)            static const mt_pw_row row_##name = {MT_PW_##name, 3, NULL};
-#define CHOICE(name, operands, ...)   static const mt_pw_row row_##name = {-1, operands, pick_##name};
+#define UNARY(name, ...)            static const mt_pw_row row_##name = {MT_PW_##name, 1, NULL};
+#define BINARY(name, ...)           static const mt_pw_row row_##name = {MT_PW_##name, 2, NULL};
+#define TERNARY(name, ...)          static const mt_pw_row row_##name = {MT_PW_##name, 3, NULL};
+#define CHOICE(name, operands, ...) static const mt_pw_row row_##name = {-1, operands, pick_##name};
 #include "pointwise.def"
 #include "../kernels/vocabulary_off.h"
 
-#define ROW(name, text, types, options, saved, examples, words, gradient)                      \
-  {.sig = text,                                                                                \
-   .doc = words,                                                                               \
-   .infer = infer,                                                                             \
-   .run = run,                                                                                 \
-   .vjp = gradient,                                                                            \
-   .saves = saved,                                                                             \
-   .dtypes = types,                                                                            \
-   .flags = options,                                                                           \
-   .samples = examples,                                                                        \
+#define ROW(name, text, types, options, saved, examples, words, gradient)                          \
+  {.sig = text,                                                                                    \
+   .doc = words,                                                                                   \
+   .infer = infer,                                                                                 \
+   .run = run,                                                                                     \
+   .vjp = gradient,                                                                                \
+   .saves = saved,                                                                                 \
+   .dtypes = types,                                                                                \
+   .flags = options,                                                                               \
+   .samples = examples,                                                                            \
    .extra = &row_##name},
 /* What gives a bool has no derivative. */
 #define VJP_FLOAT mt__pw_vjp
@@ -668,13 +686,13 @@ static int masked_fill_run(mt_frame *f) {
 #define KERNEL1(...)
 #define KERNEL2(...)
 #define KERNEL3(...)
-#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, saves, samples, doc)             \
+#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, saves, samples, doc)                 \
   ROW(name, sig, dtypes, flags, saves, samples, doc, VJP_##cls)
-#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, saves, samples, doc)        \
+#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, saves, samples, doc)            \
   ROW(name, sig, dtypes, flags, saves, samples, doc, VJP_##cls)
-#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, saves, samples, doc)   \
+#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, saves, samples, doc)       \
   ROW(name, sig, dtypes, flags, saves, samples, doc, VJP_##cls)
-#define CHOICE(name, nin, sig, dtypes, flags, saves, samples, doc)                             \
+#define CHOICE(name, nin, sig, dtypes, flags, saves, samples, doc)                                 \
   ROW(name, sig, dtypes, flags, saves, samples, doc, mt__pw_vjp)
 
 const mt_opdef mt__ops_pointwise[] = {

@@ -35,7 +35,9 @@ typedef struct mt_pw_row {
   mt_pw_pick pick;
 } mt_pw_row;
 
-static inline int mt__pw_kernel(const mt_frame *f) { return (int)(f->priv[0] & 0xffff); }
+static inline int mt__pw_kernel(const mt_frame *f) {
+  return (int)(f->priv[0] & 0xffff);
+}
 static inline const mt_pw_params *mt__pw_params_of(const mt_frame *f) {
   return (const mt_pw_params *)(const void *)&f->priv[2];
 }

@@ -35,33 +35,35 @@ static mt_arg keep(ex *e, int status, mt_tensor *t) {
   return mt__arg_t(t);
 }
 
-static bool is_tensor(mt_arg u) { return u.kind == MT_TENSOR; }
+static bool is_tensor(mt_arg u) {
+  return u.kind == MT_TENSOR;
+}
 
 /* The vocabulary is larger than what the rows of today need. */
 #define SPARE __attribute__((unused))
 
 /* Numbers alone are worked out at once. */
-#define UNARY_OP(NAME, call, fold)                                                             \
-  SPARE static mt_arg NAME(ex *e, mt_arg u) {                                                     \
-    if (e->status != MT_OK) return u;                                                          \
-    if (!is_tensor(u)) {                                                                       \
-      double x = mt__num(&u);                                                                  \
-      return mt__arg_f(fold);                                                                  \
-    }                                                                                          \
-    mt_tensor *t = NULL;                                                                       \
-    int status = call;                                                                         \
-    return keep(e, status, t);                                                                 \
+#define UNARY_OP(NAME, call, fold)                                                                 \
+  SPARE static mt_arg NAME(ex *e, mt_arg u) {                                                      \
+    if (e->status != MT_OK) return u;                                                              \
+    if (!is_tensor(u)) {                                                                           \
+      double x = mt__num(&u);                                                                      \
+      return mt__arg_f(fold);                                                                      \
+    }                                                                                              \
+    mt_tensor *t = NULL;                                                                           \
+    int status = call;                                                                             \
+    return keep(e, status, t);                                                                     \
   }
-#define BINARY_OP(NAME, call, fold)                                                            \
-  SPARE static mt_arg NAME(ex *e, mt_arg u, mt_arg v) {                                           \
-    if (e->status != MT_OK) return u;                                                          \
-    if (!is_tensor(u) && !is_tensor(v)) {                                                      \
-      double x = mt__num(&u), y = mt__num(&v);                                                 \
-      return fold;                                                                             \
-    }                                                                                          \
-    mt_tensor *t = NULL;                                                                       \
-    int status = call;                                                                         \
-    return keep(e, status, t);                                                                 \
+#define BINARY_OP(NAME, call, fold)                                                                \
+  SPARE static mt_arg NAME(ex *e, mt_arg u, mt_arg v) {                                            \
+    if (e->status != MT_OK) return u;                                                              \
+    if (!is_tensor(u) && !is_tensor(v)) {                                                          \
+      double x = mt__num(&u), y = mt__num(&v);                                                     \
+      return fold;                                                                                 \
+    }                                                                                              \
+    mt_tensor *t = NULL;                                                                           \
+    int status = call;                                                                             \
+    return keep(e, status, t);                                                                     \
   }
 
 UNARY_OP(ex_neg, mt_neg(&t, u.u.t), -x)
@@ -91,7 +93,7 @@ BINARY_OP(ex_min, mt_minimum(&t, u.u.t, v), mt__arg_f(fmin(x, y)))
 BINARY_OP(ex_max, mt_maximum(&t, u.u.t, v), mt__arg_f(fmax(x, y)))
 
 /* A comparison whose first side is a number turns around. */
-#define COMPARE_OP(NAME, op, turned, sign)                                                     \
+#define COMPARE_OP(NAME, op, turned, sign)                                                         \
   BINARY_OP(NAME, is_tensor(u) ? op(&t, u.u.t, v) : turned(&t, v.u.t, u), mt__arg_b(x sign y))
 COMPARE_OP(ex_eq, mt_eq, mt_eq, ==)
 COMPARE_OP(ex_ne, mt_ne, mt_ne, !=)
@@ -170,25 +172,25 @@ typedef mt_arg (*expression)(ex *e, mt_arg g, mt_arg a, mt_arg b, mt_arg c, mt_a
 #define DZ               (NO, 0)
 #define DN               (NO, 0)
 #define OPEN(...)        __VA_ARGS__
-#define WRITE_SOME(name, k, derivative)                                                        \
-  static mt_arg name##_by##k(ex *e, mt_arg g, mt_arg a, mt_arg b, mt_arg c, mt_arg y) {        \
-    mt_arg x = a;                                                                              \
-    (void)g, (void)x, (void)b, (void)c, (void)y;                                               \
-    return derivative;                                                                         \
+#define WRITE_SOME(name, k, derivative)                                                            \
+  static mt_arg name##_by##k(ex *e, mt_arg g, mt_arg a, mt_arg b, mt_arg c, mt_arg y) {            \
+    mt_arg x = a;                                                                                  \
+    (void)g, (void)x, (void)b, (void)c, (void)y;                                                   \
+    return derivative;                                                                             \
   }
 #define WRITE_NO(name, k, derivative)
-#define WRITE_KIND(name, k, kind, derivative) WRITE_##kind(name, k, derivative)
-#define WRITE_CALL(name, k, ...)              WRITE_KIND(name, k, __VA_ARGS__)
-#define WRITE(name, k, d)                     WRITE_CALL(name, k, OPEN d)
+#define WRITE_KIND(name, k, kind, derivative)   WRITE_##kind(name, k, derivative)
+#define WRITE_CALL(name, k, ...)                WRITE_KIND(name, k, __VA_ARGS__)
+#define WRITE(name, k, d)                       WRITE_CALL(name, k, OPEN d)
 
-#define KERNEL1(name, cls, cost, value, dx)         WRITE(name, 0, dx)
-#define KERNEL2(name, cls, cost, value, da, db)     WRITE(name, 0, da) WRITE(name, 1, db)
-#define KERNEL3(name, cls, cost, value, da, db, dc)                                            \
+#define KERNEL1(name, cls, cost, value, dx)     WRITE(name, 0, dx)
+#define KERNEL2(name, cls, cost, value, da, db) WRITE(name, 0, da) WRITE(name, 1, db)
+#define KERNEL3(name, cls, cost, value, da, db, dc)                                                \
   WRITE(name, 0, da) WRITE(name, 1, db) WRITE(name, 2, dc)
 #define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, ...) WRITE(name, 0, dx)
-#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                        \
+#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                            \
   WRITE(name, 0, da) WRITE(name, 1, db)
-#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                   \
+#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                       \
   WRITE(name, 0, da) WRITE(name, 1, db) WRITE(name, 2, dc)
 #define CHOICE(...)
 #include "pointwise.def"
@@ -196,25 +198,25 @@ typedef mt_arg (*expression)(ex *e, mt_arg g, mt_arg a, mt_arg b, mt_arg c, mt_a
 
 /* ---- the tables ---- */
 
-#define D(e)                      SOME
-#define DOPS(e)                   SOME
-#define DG                        NO
-#define DZ                        NO
-#define DN                        NO
-#define ENTRY_SOME(name, k)       name##_by##k
-#define ENTRY_NO(name, k)         NULL
-#define ENTRY_KIND(name, k, kind) ENTRY_##kind(name, k)
-#define ENTRY(name, k, kind)      ENTRY_KIND(name, k, kind)
+#define D(e)                                SOME
+#define DOPS(e)                             SOME
+#define DG                                  NO
+#define DZ                                  NO
+#define DN                                  NO
+#define ENTRY_SOME(name, k)                 name##_by##k
+#define ENTRY_NO(name, k)                   NULL
+#define ENTRY_KIND(name, k, kind)           ENTRY_##kind(name, k)
+#define ENTRY(name, k, kind)                ENTRY_KIND(name, k, kind)
 #define KERNEL1(name, cls, cost, value, dx) [MT_PW_##name] = {ENTRY(name, 0, dx)},
-#define KERNEL2(name, cls, cost, value, da, db)                                                \
+#define KERNEL2(name, cls, cost, value, da, db)                                                    \
   [MT_PW_##name] = {ENTRY(name, 0, da), ENTRY(name, 1, db)},
-#define KERNEL3(name, cls, cost, value, da, db, dc)                                            \
+#define KERNEL3(name, cls, cost, value, da, db, dc)                                                \
   [MT_PW_##name] = {ENTRY(name, 0, da), ENTRY(name, 1, db), ENTRY(name, 2, dc)},
-#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, ...)                             \
+#define UNARY(name, sig, dtypes, flags, cls, cost, value, dx, ...)                                 \
   KERNEL1(name, cls, cost, value, dx)
-#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                        \
+#define BINARY(name, sig, dtypes, flags, cls, cost, value, da, db, ...)                            \
   KERNEL2(name, cls, cost, value, da, db)
-#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                   \
+#define TERNARY(name, sig, dtypes, flags, cls, cost, value, da, db, dc, ...)                       \
   KERNEL3(name, cls, cost, value, da, db, dc)
 #define CHOICE(...)
 
@@ -225,7 +227,7 @@ static const expression expressions[MT_PW_COUNT][3] = {
 
 #define KERNEL1(name, ...) [MT_PW_##name] = {MT_PW_READS_##name##_0, 0, 0},
 #define KERNEL2(name, ...) [MT_PW_##name] = {MT_PW_READS_##name##_0, MT_PW_READS_##name##_1, 0},
-#define KERNEL3(name, ...)                                                                     \
+#define KERNEL3(name, ...)                                                                         \
   [MT_PW_##name] = {MT_PW_READS_##name##_0, MT_PW_READS_##name##_1, MT_PW_READS_##name##_2},
 #define UNARY   KERNEL1
 #define BINARY  KERNEL2
@@ -241,13 +243,15 @@ const uint8_t mt__pw_reads[MT_PW_COUNT][3] = {
 int mt__pw_by_ops(mt_tensor **out, int kernel, int k, mt_tensor *g, const mt_arg operands[3],
                   mt_tensor *y, const mt_pw_params *p) {
   ex e = {.p = {mt__arg_f(p->f[0]), mt__arg_f(p->f[1])}};
-  mt_arg r = expressions[kernel][k](&e, mt__arg_t(g), operands[0], operands[1], operands[2],
-                                    mt__arg_t(y));
+  mt_arg r =
+      expressions[kernel][k](&e, mt__arg_t(g), operands[0], operands[1], operands[2], mt__arg_t(y));
   *out = NULL;
   int status = e.status;
   if (status == MT_OK) {
-    if (is_tensor(r)) *out = mt_retain(r.u.t);
-    else status = mt_mul(out, mt__arg_t(g), mt__arg_f(0)); /* 0: no other number is a gradient */
+    if (is_tensor(r))
+      *out = mt_retain(r.u.t);
+    else
+      status = mt_mul(out, mt__arg_t(g), mt__arg_f(0)); /* 0: no other number is a gradient */
   }
   for (int i = 0; i < e.n; i++) mt_release(e.made[i]);
   return status;
@@ -270,12 +274,17 @@ static int derivative(mt_tensor **out, mt_vjp *v, int kernel, int k, const mt_ar
   case MT_PWD_ZERO:
     if (!mt_grad_enabled()) return mt__zeros_like(out, operands[k].u.t);
     return mt_mul(out, mt__arg_t(g), mt__arg_f(0)); /* zero, and a function of g */
-  case MT_PWD_PASS: *out = mt_retain(g); return MT_OK;
+  case MT_PWD_PASS:
+    *out = mt_retain(g);
+    return MT_OK;
   case MT_PWD_FUSED:
     if (!mt_grad_enabled()) return fused(out, kernel, k, g, operands, v->outs[0], p);
     return mt__pw_by_ops(out, kernel, k, g, operands, v->outs[0], p);
-  case MT_PWD_OPS: return mt__pw_by_ops(out, kernel, k, g, operands, v->outs[0], p);
-  default: *out = NULL; return MT_OK;
+  case MT_PWD_OPS:
+    return mt__pw_by_ops(out, kernel, k, g, operands, v->outs[0], p);
+  default:
+    *out = NULL;
+    return MT_OK;
   }
 }
 
@@ -295,8 +304,10 @@ int mt__pw_vjp(mt_vjp *v) {
   const mt_pw_row *row = v->op->def.extra;
   mt_pw_params p = {0};
   int kernel = row->kernel;
-  if (!row->pick) mt__pw_fill_params(&p, v->op->nparams, v->args, row->nin);
-  else MT_TRY(row->pick(NULL, v->args, v->outs[0]->dtype, &p, &kernel));
+  if (!row->pick)
+    mt__pw_fill_params(&p, v->op->nparams, v->args, row->nin);
+  else
+    MT_TRY(row->pick(NULL, v->args, v->outs[0]->dtype, &p, &kernel));
   mt_arg operands[3] = {{0}};
   int slots[3] = {0}, n = 0;
   for (int i = 0; i < row->nin; i++)

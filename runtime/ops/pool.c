@@ -48,11 +48,13 @@ static int read_window(const mt_frame *f, mt_pool *p, int kernel, int stride, in
   if (p->s[0] < 0 || p->s[1] < 0)
     return mt__op_fail(f, MT_ERR_VALUE, "stride should be greater than zero");
   if (p->d[0] <= 0 || p->d[1] <= 0)
-    return mt__op_fail(f, MT_ERR_VALUE, "dilation should be greater than zero, but got {%lld, %lld}",
+    return mt__op_fail(f, MT_ERR_VALUE,
+                       "dilation should be greater than zero, but got {%lld, %lld}",
                        (long long)p->d[0], (long long)p->d[1]);
   for (int i = 0; i < 2; i++) {
-    if (p->p[i] < 0) return mt__op_fail(f, MT_ERR_VALUE, "pad must be non-negative, but got pad: %lld",
-                                        (long long)p->p[i]);
+    if (p->p[i] < 0)
+      return mt__op_fail(f, MT_ERR_VALUE, "pad must be non-negative, but got pad: %lld",
+                         (long long)p->p[i]);
     if (p->p[i] > ((p->k[i] - 1) * p->d[i] + 1) / 2)
       return mt__op_fail(f, MT_ERR_VALUE,
                          "pad should be at most half of effective kernel size, but got pad=%lld, "
@@ -147,8 +149,7 @@ static int run_planes(mt_frame *f, job *j, const mt_tensor *x,
   const int64_t plane = j->p->in[0] * j->p->in[1];
   const int64_t planes = y->numel / (y->sizes[y->ndim - 2] * y->sizes[y->ndim - 1]);
   MT_TRY(mt__parallel_range(planes, GRAIN / plane + 1, fn, j));
-  if (x->dtype != computed(x))
-    mt__convert(mt__ptr(y), y->dtype, 1, j->y, computed(x), 1, y->numel);
+  if (x->dtype != computed(x)) mt__convert(mt__ptr(y), y->dtype, 1, j->y, computed(x), 1, y->numel);
   return MT_OK;
 }
 
@@ -187,8 +188,12 @@ static int max_run(mt_frame *f) {
   return run_planes(f, &j, x, max_planes);
 }
 
-static mt_ints list(const mt_arg *a) { return (mt_ints){a->n, a->u.is}; }
-static mt_ints plane_size(const mt_tensor *t) { return (mt_ints){2, t->sizes + t->ndim - 2}; }
+static mt_ints list(const mt_arg *a) {
+  return (mt_ints){a->n, a->u.is};
+}
+static mt_ints plane_size(const mt_tensor *t) {
+  return (mt_ints){2, t->sizes + t->ndim - 2};
+}
 
 /* stride, which may be None in a call, as the derivatives want it */
 static mt_ints stride_of(const mt_arg *kernel, const mt_arg *stride) {
@@ -231,8 +236,8 @@ static int max_pool2d_with_indices(mt_frame *f) {
   const mt_ints kernel = list(&a[1]), stride = stride_of(&a[1], &a[2]);
   MT_AUTO *taps = NULL, *y = NULL;
   MT_TRY(check_dtype(f, x));
-  MT_TRY(mt__max_pool2d_taps(&y, &taps, x, kernel, stride, list(&a[3]), list(&a[4]),
-                             a[5].u.i != 0));
+  MT_TRY(
+      mt__max_pool2d_taps(&y, &taps, x, kernel, stride, list(&a[3]), list(&a[4]), a[5].u.i != 0));
   MT_TRY(mt__max_pool2d_positions(&f->out[1], taps, plane_size(x), kernel, stride, list(&a[3]),
                                   list(&a[4])));
   f->out[0] = mt_retain(y);
@@ -266,7 +271,8 @@ static int same_planes(const mt_frame *f, const mt_tensor *values, const mt_tens
                        const int64_t size[2]) {
   bool ok = values->ndim == taps->ndim;
   for (int d = 0; ok && d < taps->ndim - 2; d++) ok = values->sizes[d] == taps->sizes[d];
-  if (ok && values->sizes[values->ndim - 2] == size[0] && values->sizes[values->ndim - 1] == size[1])
+  if (ok && values->sizes[values->ndim - 2] == size[0] &&
+      values->sizes[values->ndim - 1] == size[1])
     return MT_OK;
   return mt__op_fail(f, MT_ERR_SHAPE, "values do not fit the taps");
 }
@@ -315,11 +321,15 @@ static int by_taps(mt_frame *f, void (*fn)(void *, int64_t, int64_t)) {
   return run_planes(f, &j, x, fn);
 }
 
-static int spread_run(mt_frame *f) { return by_taps(f, spread_planes); }
-static int pick_run(mt_frame *f) { return by_taps(f, pick_planes); }
+static int spread_run(mt_frame *f) {
+  return by_taps(f, spread_planes);
+}
+static int pick_run(mt_frame *f) {
+  return by_taps(f, pick_planes);
+}
 
-#define WINDOW list(&v->args[2]), list(&v->args[3]), list(&v->args[4]), list(&v->args[5]),         \
-    list(&v->args[6])
+#define WINDOW                                                                                     \
+  list(&v->args[2]), list(&v->args[3]), list(&v->args[4]), list(&v->args[5]), list(&v->args[6])
 
 static int spread_vjp(mt_vjp *v) {
   return mt__max_pool2d_pick(&v->gin[0], v->g[0], v->args[1].u.t, WINDOW);
@@ -479,8 +489,9 @@ static int adaptive(mt_frame *f) {
                        (long long)m[0], (long long)m[1]);
   const int h = x->ndim - 2, w = x->ndim - 1;
   if (x->sizes[h] == 0 || x->sizes[w] == 0)
-    return mt__op_fail(f, MT_ERR_SHAPE, "expected input to have non-zero size for the last two "
-                                        "dimensions, but got %s",
+    return mt__op_fail(f, MT_ERR_SHAPE,
+                       "expected input to have non-zero size for the last two "
+                       "dimensions, but got %s",
                        mt__shape_text(text, sizeof text, x->ndim, x->sizes));
   if (m[0] == 1 && m[1] == 1) return mt_mean(&f->out[0], x, MT_INTS_OF(h, w), true, -1);
   if (x->sizes[h] % m[0] == 0 && x->sizes[w] % m[1] == 0) {
@@ -568,9 +579,10 @@ const mt_opdef mt__ops_pool[] = {
                 "{f(1,1,5,5), 3, {padding=1, stride=2, count_include_pad=false}}, "
                 "{f(1,1,5,4), 2, {ceil_mode=true}}, {f(1,1,4,4), 2, {divisor_override=3}}, "
                 "{f(2,4,4), {2,1}}, {f(0,1,4,4), 2}"},
-    {.sig = MT_SIG("_avg_pool2d_grad(Tensor grad, int2 size, int2 kernel_size, int2 stride, "
-                   "int2 padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> "
-                   "Tensor"),
+    {.sig =
+         MT_SIG("_avg_pool2d_grad(Tensor grad, int2 size, int2 kernel_size, int2 stride, "
+                "int2 padding, bool ceil_mode, bool count_include_pad, int? divisor_override) -> "
+                "Tensor"),
      .doc = "Gradient of avg_pool2d's input, whose planes have the given size.",
      .infer = mean_grad_infer,
      .run = mean_grad_run,

@@ -11,8 +11,10 @@ int mt__reduce_out(mt_frame *f, int k, const mt_tensor *in, uint32_t mask, bool 
   int64_t sizes[MT_MAX_DIMS];
   int ndim = 0;
   for (int d = 0; d < in->ndim; d++) {
-    if (!(mask >> d & 1)) sizes[ndim++] = in->sizes[d];
-    else if (keepdim) sizes[ndim++] = 1;
+    if (!(mask >> d & 1))
+      sizes[ndim++] = in->sizes[d];
+    else if (keepdim)
+      sizes[ndim++] = 1;
   }
   return mt__out(f, k, dtype, in->device, ndim, sizes);
 }
@@ -41,8 +43,7 @@ int64_t mt__mask_count(const mt_tensor *t, uint32_t mask) {
   return n;
 }
 
-int mt__keep_dims(mt_tensor **out, mt_tensor *t, const mt_tensor *in, uint32_t mask,
-                  bool keepdim) {
+int mt__keep_dims(mt_tensor **out, mt_tensor *t, const mt_tensor *in, uint32_t mask, bool keepdim) {
   MT_AUTO *now = mt_retain(t);
   *out = NULL;
   for (int d = 0; d < in->ndim && !keepdim; d++) {
@@ -57,8 +58,7 @@ int mt__keep_dims(mt_tensor **out, mt_tensor *t, const mt_tensor *in, uint32_t m
   return MT_OK;
 }
 
-int mt__unreduce(mt_tensor **out, mt_tensor *t, const mt_tensor *in, uint32_t mask,
-                 bool keepdim) {
+int mt__unreduce(mt_tensor **out, mt_tensor *t, const mt_tensor *in, uint32_t mask, bool keepdim) {
   *out = NULL;
   mt_ints sizes = {in->ndim, in->sizes};
   if (t->ndim == 0) return mt_expand(out, t, sizes);
@@ -85,8 +85,13 @@ static int sum_infer(mt_frame *f) {
 }
 
 static int reduce_run(mt_frame *f, int kind, int number, int finish) {
-  mt_reduction r = {.in = f->args[0].u.t, .mask = (uint32_t)f->priv[0], .kind = kind,
-                    .number = number, .finish = finish, .value = f->out[0], .work = f->work};
+  mt_reduction r = {.in = f->args[0].u.t,
+                    .mask = (uint32_t)f->priv[0],
+                    .kind = kind,
+                    .number = number,
+                    .finish = finish,
+                    .value = f->out[0],
+                    .work = f->work};
   return mt__reduce(&r, false);
 }
 
@@ -101,12 +106,13 @@ static int sum_vjp(mt_vjp *v) {
 }
 
 static int mean_infer(mt_frame *f) {
-  if (!mt__is_float(sum_dtype(f, 3)) || (f->args[3].kind == MT_NONE && !mt__is_float(f->args[0].u.t->dtype)))
-    return mt__op_fail(f, MT_ERR_DTYPE,
-                       "could not infer output dtype. Input dtype must be a floating point dtype. "
-                       "Got: %s",
-                       mt_dtype_name(f->args[3].kind == MT_INT ? (int)f->args[3].u.i
-                                                               : f->args[0].u.t->dtype));
+  if (!mt__is_float(sum_dtype(f, 3)) ||
+      (f->args[3].kind == MT_NONE && !mt__is_float(f->args[0].u.t->dtype)))
+    return mt__op_fail(
+        f, MT_ERR_DTYPE,
+        "could not infer output dtype. Input dtype must be a floating point dtype. "
+        "Got: %s",
+        mt_dtype_name(f->args[3].kind == MT_INT ? (int)f->args[3].u.i : f->args[0].u.t->dtype));
   return sum_infer(f);
 }
 
@@ -154,20 +160,25 @@ static int prod_vjp(mt_vjp *v) {
   uint32_t mask = mt__mask_of(&v->args[1], self->ndim);
   bool keepdim = v->args[2].u.i != 0, all = v->args[1].kind == MT_NONE;
   if (self->numel == 0) return mt__zeros_like(&v->gin[0], self);
-  if (mt__mask_count(self, mask) == 1) return mt__unreduce(&v->gin[0], v->g[0], self, mask, keepdim);
+  if (mt__mask_count(self, mask) == 1)
+    return mt__unreduce(&v->gin[0], v->g[0], self, mask, keepdim);
   MT_AUTO *x = NULL, *g = NULL, *before = NULL, *back = NULL, *after_back = NULL, *after = NULL;
   MT_AUTO *others = NULL, *flat = NULL;
   int dim = all ? 0 : __builtin_ctz(mask);
-  if (all) MT_TRY(mt_reshape(&x, self, MT_INTS_OF(-1)));
-  else x = mt_retain(self);
+  if (all)
+    MT_TRY(mt_reshape(&x, self, MT_INTS_OF(-1)));
+  else
+    x = mt_retain(self);
   MT_TRY(mt__unreduce(&g, v->g[0], self, mask, keepdim));
   MT_TRY(product_before(&before, x, dim));
   MT_TRY(mt_flip(&back, x, MT_INTS_OF(dim)));
   MT_TRY(product_before(&after_back, back, dim));
   MT_TRY(mt_flip(&after, after_back, MT_INTS_OF(dim)));
   MT_TRY(mt__f_mul(&flat, before, after));
-  if (all) MT_TRY(mt_reshape(&others, flat, (mt_ints){self->ndim, self->sizes}));
-  else others = mt_retain(flat);
+  if (all)
+    MT_TRY(mt_reshape(&others, flat, (mt_ints){self->ndim, self->sizes}));
+  else
+    others = mt_retain(flat);
   return mt__f_mul(&v->gin[0], g, others);
 }
 

@@ -62,8 +62,10 @@ static void step(const scan *s, number *acc, int64_t *at, number *x, int64_t w, 
 static void start(const scan *s, number *acc, int64_t w) {
   number one = {0};
   if (s->kind == SCAN_PROD) {
-    if (s->ints) one.i = 1;
-    else one.f = 1;
+    if (s->ints)
+      one.i = 1;
+    else
+      one.f = 1;
   }
   for (int64_t j = 0; j < w; j++) acc[j] = one;
 }
@@ -148,7 +150,11 @@ static int scan_run(mt_frame *f, int kind) {
   mt_tensor *out = f->out[0], *index = f->nout > 1 ? f->out[1] : NULL;
   if (out->numel == 0) return MT_OK;
   int dim = (int)f->priv[0];
-  scan s = {.kind = kind, .ints = !mt__is_float(out->dtype), .in = in, .out = out, .index = index,
+  scan s = {.kind = kind,
+            .ints = !mt__is_float(out->dtype),
+            .in = in,
+            .out = out,
+            .index = index,
             .n = 1};
   for (int d = 0; d < in->ndim; d++) {
     if (d == dim) {
@@ -181,8 +187,12 @@ static int cum_infer(mt_frame *f) {
   return mt__out(f, 0, dtype, self->device, self->ndim, self->sizes);
 }
 
-static int cumsum_run(mt_frame *f) { return scan_run(f, SCAN_SUM); }
-static int cumprod_run(mt_frame *f) { return scan_run(f, SCAN_PROD); }
+static int cumsum_run(mt_frame *f) {
+  return scan_run(f, SCAN_SUM);
+}
+static int cumprod_run(mt_frame *f) {
+  return scan_run(f, SCAN_PROD);
+}
 
 /* The sum of g from each place to the end. */
 static int cumsum_vjp(mt_vjp *v) {
@@ -314,8 +324,12 @@ static int extreme_infer(mt_frame *f) {
   return mt__out(f, 1, MT_INT64, self->device, self->ndim, self->sizes);
 }
 
-static int cummax_run(mt_frame *f) { return scan_run(f, SCAN_MAX); }
-static int cummin_run(mt_frame *f) { return scan_run(f, SCAN_MIN); }
+static int cummax_run(mt_frame *f) {
+  return scan_run(f, SCAN_MAX);
+}
+static int cummin_run(mt_frame *f) {
+  return scan_run(f, SCAN_MIN);
+}
 
 static int extreme_vjp(mt_vjp *v) {
   mt_tensor *self = v->args[0].u.t;

@@ -14,9 +14,9 @@ enum { GRAIN = 16384 };
 typedef struct {
   const mt_softmax_loops *k;
   bool log, back;
-  int dtype, size;                 /* computed */
-  int in_dtype, out_dtype;         /* as they lie */
-  const char *in, *grad;           /* back: in is the forward result */
+  int dtype, size;         /* computed */
+  int in_dtype, out_dtype; /* as they lie */
+  const char *in, *grad;   /* back: in is the forward result */
   char *out;
   int64_t rows, n, inner, tiles;
 } job;
@@ -24,7 +24,9 @@ typedef struct {
 static const char *in_at(const job *j, const char *base, int64_t i) {
   return base + i * mt__esize(j->in_dtype);
 }
-static char *out_at(const job *j, int64_t i) { return j->out + i * mt__esize(j->out_dtype); }
+static char *out_at(const job *j, int64_t i) {
+  return j->out + i * mt__esize(j->out_dtype);
+}
 
 /* ---- rows ---- */
 
@@ -64,8 +66,10 @@ static void forward_row(const job *j, int64_t row, chunk *x, chunk *y) {
     int64_t c = n - i < MT_SM_CHUNK ? n - i : MT_SM_CHUNK;
     const void *from = fetch(j, j->in, begin + i, c, x);
     void *to = keep ? (void *)out_at(j, begin + i) : y;
-    if (j->log) k->shift(from, to, c, by);
-    else k->exp_scale(from, to, c, m, 1 / sum);
+    if (j->log)
+      k->shift(from, to, c, by);
+    else
+      k->exp_scale(from, to, c, m, 1 / sum);
     if (!keep) mt__convert(out_at(j, begin + i), j->out_dtype, 1, to, j->dtype, 1, c);
   }
 }
@@ -93,8 +97,10 @@ static void run_rows(void *ctx, int64_t begin, int64_t end) {
   const job *j = ctx;
   chunk x, y;
   for (int64_t row = begin; row < end; row++) {
-    if (j->back) back_row(j, row, &x, &y);
-    else forward_row(j, row, &x, &y);
+    if (j->back)
+      back_row(j, row, &x, &y);
+    else
+      forward_row(j, row, &x, &y);
   }
 }
 
@@ -129,19 +135,22 @@ static void small_rows(const job *j, int64_t first, int64_t rows, chunk *x, chun
     k->to_tile(fetch(j, j->grad, begin, rows * n, x), rows, n, b);
     k->col_dot(b, MT_SM_LANES, j->log ? NULL : a, MT_SM_LANES, n, w, sum);
     narrow_to(j, &by, sum, w);
-    (j->log ? k->col_log_back : k->col_back)(b, MT_SM_LANES, a, MT_SM_LANES, to, MT_SM_LANES, n,
-                                             w, &by);
+    (j->log ? k->col_log_back : k->col_back)(b, MT_SM_LANES, a, MT_SM_LANES, to, MT_SM_LANES, n, w,
+                                             &by);
   } else {
     for (int64_t i = 0; i < w; i++) value[i] = -INFINITY;
     narrow_to(j, &m, value, w);
     k->col_max(a, MT_SM_LANES, n, w, &m);
     k->col_exp_sum(a, MT_SM_LANES, n, w, &m, sum);
-    if (j->log) k->col_lse(&m, sum, w, value);
+    if (j->log)
+      k->col_lse(&m, sum, w, value);
     else
       for (int64_t i = 0; i < w; i++) value[i] = 1 / sum[i];
     narrow_to(j, &by, value, w);
-    if (j->log) k->col_shift(a, MT_SM_LANES, to, MT_SM_LANES, n, w, &by);
-    else k->col_exp(a, MT_SM_LANES, to, MT_SM_LANES, n, w, &m, &by);
+    if (j->log)
+      k->col_shift(a, MT_SM_LANES, to, MT_SM_LANES, n, w, &by);
+    else
+      k->col_exp(a, MT_SM_LANES, to, MT_SM_LANES, n, w, &m, &by);
   }
   void *flat = j->out_dtype == j->dtype ? (void *)out_at(j, begin) : y;
   k->from_tile(to, rows, n, flat);
@@ -199,7 +208,8 @@ static void forward_tile(const job *j, int64_t begin, int64_t w, tile *x, tile *
     const void *from = fetch_tile(j, j->in, begin + r * j->inner, c, w, x, &xs);
     k->col_exp_sum(from, xs, c, w, &m, sum);
   }
-  if (j->log) k->col_lse(&m, sum, w, value);
+  if (j->log)
+    k->col_lse(&m, sum, w, value);
   else
     for (int64_t i = 0; i < w; i++) value[i] = 1 / sum[i];
   narrow_to(j, &by, value, w);
@@ -207,8 +217,10 @@ static void forward_tile(const job *j, int64_t begin, int64_t w, tile *x, tile *
     int64_t c = j->n - r < MT_SM_ROWS ? j->n - r : MT_SM_ROWS, at = begin + r * j->inner;
     const void *from = fetch_tile(j, j->in, at, c, w, x, &xs);
     void *to = keep ? (void *)out_at(j, at) : y;
-    if (j->log) k->col_shift(from, xs, to, ys, c, w, &by);
-    else k->col_exp(from, xs, to, ys, c, w, &m, &by);
+    if (j->log)
+      k->col_shift(from, xs, to, ys, c, w, &by);
+    else
+      k->col_exp(from, xs, to, ys, c, w, &m, &by);
     if (!keep) put_tile(j, at, c, w, y);
   }
 }
@@ -244,8 +256,10 @@ static void run_tiles(void *ctx, int64_t begin, int64_t end) {
     int64_t outer = t / j->tiles, col = (t - outer * j->tiles) * MT_SM_LANES;
     int64_t w = j->inner - col < MT_SM_LANES ? j->inner - col : MT_SM_LANES;
     int64_t at = outer * j->n * j->inner + col;
-    if (j->back) back_tile(j, at, w, &x, &y);
-    else forward_tile(j, at, w, &x, &y);
+    if (j->back)
+      back_tile(j, at, w, &x, &y);
+    else
+      forward_tile(j, at, w, &x, &y);
   }
 }
 
@@ -263,9 +277,12 @@ static int run_job(mt_frame *f, job *j, int dim) {
   int64_t outer = 1;
   j->n = j->inner = 1;
   for (int d = 0; d < out->ndim; d++) {
-    if (d < dim) outer *= out->sizes[d];
-    else if (d == dim) j->n = out->sizes[d];
-    else j->inner *= out->sizes[d];
+    if (d < dim)
+      outer *= out->sizes[d];
+    else if (d == dim)
+      j->n = out->sizes[d];
+    else
+      j->inner *= out->sizes[d];
   }
   if (j->inner == 1 && j->n <= MT_SM_LANES) {
     j->rows = outer;
@@ -273,7 +290,8 @@ static int run_job(mt_frame *f, job *j, int dim) {
     return mt__parallel_range((outer + MT_SM_LANES - 1) / MT_SM_LANES,
                               work >= GRAIN ? 1 : GRAIN / work, run_small, j);
   }
-  if (j->inner == 1) return mt__parallel_range(outer, j->n >= GRAIN ? 1 : GRAIN / j->n, run_rows, j);
+  if (j->inner == 1)
+    return mt__parallel_range(outer, j->n >= GRAIN ? 1 : GRAIN / j->n, run_rows, j);
   j->tiles = (j->inner + MT_SM_LANES - 1) / MT_SM_LANES;
   int64_t work = j->n * (j->inner < MT_SM_LANES ? j->inner : MT_SM_LANES);
   return mt__parallel_range(outer * j->tiles, work >= GRAIN ? 1 : GRAIN / work, run_tiles, j);
@@ -296,8 +314,12 @@ static int forward(mt_frame *f, bool log) {
   return run_job(f, &j, (int)f->priv[0]);
 }
 
-static int softmax_run(mt_frame *f) { return forward(f, false); }
-static int log_softmax_run(mt_frame *f) { return forward(f, true); }
+static int softmax_run(mt_frame *f) {
+  return forward(f, false);
+}
+static int log_softmax_run(mt_frame *f) {
+  return forward(f, true);
+}
 
 static int softmax_vjp(mt_vjp *v) {
   return mt__softmax_backward(&v->gin[0], v->g[0], v->outs[0], v->args[1].u.i);
@@ -317,13 +339,20 @@ static int back_infer(mt_frame *f) {
 
 static int backward(mt_frame *f, bool log) {
   const mt_tensor *grad = f->args[0].u.t, *output = f->args[1].u.t;
-  job j = {.log = log, .back = true, .in = mt__ptr(output), .grad = mt__ptr(grad),
+  job j = {.log = log,
+           .back = true,
+           .in = mt__ptr(output),
+           .grad = mt__ptr(grad),
            .in_dtype = output->dtype};
   return run_job(f, &j, (int)f->priv[0]);
 }
 
-static int softmax_back_run(mt_frame *f) { return backward(f, false); }
-static int log_softmax_back_run(mt_frame *f) { return backward(f, true); }
+static int softmax_back_run(mt_frame *f) {
+  return backward(f, false);
+}
+static int log_softmax_back_run(mt_frame *f) {
+  return backward(f, true);
+}
 
 static int sum_along(mt_tensor **out, mt_tensor *t, int64_t dim) {
   return mt_sum(out, t, MT_INTS_OF(dim), true, -1);

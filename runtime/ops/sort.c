@@ -165,9 +165,16 @@ static int describe_lanes(mt_frame *f, const mt_tensor *t, int64_t dim, int *d) 
 
 static int run_lanes(mt_frame *f, int goal, bool descending, int64_t k, mt_tensor *values,
                      mt_tensor *indices) {
-  job j = {.f = f, .self = f->args[0].u.t, .goal = goal, .descending = descending,
-           .n = (int64_t)f->priv[0], .inner = (int64_t)f->priv[1], .lanes = (int64_t)f->priv[2],
-           .k = k, .values = values, .indices = indices};
+  job j = {.f = f,
+           .self = f->args[0].u.t,
+           .goal = goal,
+           .descending = descending,
+           .n = (int64_t)f->priv[0],
+           .inner = (int64_t)f->priv[1],
+           .lanes = (int64_t)f->priv[2],
+           .k = k,
+           .values = values,
+           .indices = indices};
   if (j.lanes == 0 || j.n == 0) return MT_OK;
   int64_t tasks = j.lanes < TASKS ? j.lanes : TASKS;
   j.lanes_a_task = (j.lanes + tasks - 1) / tasks;
@@ -213,7 +220,9 @@ static int sort_run(mt_frame *f) {
   return run_lanes(f, GOAL_SORT, f->args[2].u.i != 0, 0, f->out[0], f->out[1]);
 }
 
-static int sort_vjp(mt_vjp *v) { return values_vjp(v, v->args[1].u.i, true); }
+static int sort_vjp(mt_vjp *v) {
+  return values_vjp(v, v->args[1].u.i, true);
+}
 
 static int argsort_infer(mt_frame *f) {
   const mt_tensor *self = f->args[0].u.t;
@@ -247,7 +256,9 @@ static int topk_run(mt_frame *f) {
   return run_lanes(f, GOAL_TOPK, f->args[3].u.i != 0, f->args[1].u.i, f->out[0], f->out[1]);
 }
 
-static int topk_vjp(mt_vjp *v) { return values_vjp(v, v->args[2].u.i, true); }
+static int topk_vjp(mt_vjp *v) {
+  return values_vjp(v, v->args[2].u.i, true);
+}
 
 /* ---- kthvalue, median ---- */
 
@@ -260,8 +271,10 @@ static int one_value_infer(mt_frame *f, int64_t dim, bool keepdim) {
   int64_t sizes[MT_MAX_DIMS];
   int n = 0;
   for (int i = 0; i < self->ndim; i++) {
-    if (i != d) sizes[n++] = self->sizes[i];
-    else if (keepdim) sizes[n++] = 1;
+    if (i != d)
+      sizes[n++] = self->sizes[i];
+    else if (keepdim)
+      sizes[n++] = 1;
   }
   MT_TRY(mt__out(f, 0, self->dtype, self->device, n, sizes));
   return mt__out(f, 1, MT_INT64, self->device, n, sizes);
@@ -307,8 +320,12 @@ static bool has_nan(const job *j, int64_t lane, int64_t *at) {
 static int median_dim_run(mt_frame *f) {
   int64_t n = (int64_t)f->priv[0], at;
   MT_TRY(run_lanes(f, GOAL_KTH, false, (n - 1) / 2, f->out[0], f->out[1]));
-  job j = {.f = f, .self = f->args[0].u.t, .n = n, .inner = (int64_t)f->priv[1],
-           .values = f->out[0], .indices = f->out[1]};
+  job j = {.f = f,
+           .self = f->args[0].u.t,
+           .n = n,
+           .inner = (int64_t)f->priv[1],
+           .values = f->out[0],
+           .indices = f->out[1]};
   for (int64_t lane = 0; lane < (int64_t)f->priv[2]; lane++)
     if (has_nan(&j, lane, &at)) write_result(&j, lane, 0, 1, at);
   return MT_OK;
@@ -337,36 +354,57 @@ const mt_opdef mt__ops_sort[] = {
                    "-> (Tensor values, Tensor indices)"),
      .doc = "Sorted along a dimension, and where each element stood. Equal elements keep their "
             "order; NaN is the greatest.",
-     .infer = sort_infer, .run = sort_run, .vjp = sort_vjp, .saves = "self:out1",
-     .dtypes = MT_D_ALL, PLAIN,
+     .infer = sort_infer,
+     .run = sort_run,
+     .vjp = sort_vjp,
+     .saves = "self:out1",
+     .dtypes = MT_D_ALL,
+     PLAIN,
      .samples = "{f(3,4)}, {f(3,4), 1}, {f(3,4), 2, true}, {f()}, {f(0,3)}, {t(f(3,4)), 1}, "
                 "{f(2,50)}, {i(3,4)}"},
     {.sig = MT_SIG("argsort(Tensor self, dim dim=-1, bool descending=false, *, bool stable=false) "
                    "-> Tensor"),
      .doc = "Where the elements of a sorted dimension stood.",
-     .infer = argsort_infer, .run = argsort_run, .dtypes = MT_D_ALL, PLAIN,
+     .infer = argsort_infer,
+     .run = argsort_run,
+     .dtypes = MT_D_ALL,
+     PLAIN,
      .samples = "{f(3,4)}, {f(3,4), 1}, {f(3,4), 2, true}, {f()}, {t(f(3,4))}"},
     {.sig = MT_SIG("topk(Tensor self, int k, dim dim=-1, bool largest=true, bool sorted=true) "
                    "-> (Tensor values, Tensor indices)"),
      .doc = "The k largest (or smallest) elements along a dimension, best first, and where they "
             "stood.",
-     .infer = topk_infer, .run = topk_run, .vjp = topk_vjp, .saves = "self:out1",
-     .dtypes = MT_D_ALL, PLAIN,
+     .infer = topk_infer,
+     .run = topk_run,
+     .vjp = topk_vjp,
+     .saves = "self:out1",
+     .dtypes = MT_D_ALL,
+     PLAIN,
      .samples = "{f(3,4), 2}, {f(3,4), 2, 1}, {f(3,4), 3, 2, false}, {f(), 1}, {f(2,20), 2}, "
                 "{t(f(3,4)), 2}"},
     {.sig = MT_SIG("kthvalue(Tensor self, int k, dim dim=-1, bool keepdim=false) "
                    "-> (Tensor values, Tensor indices)"),
      .doc = "The k-th smallest element along a dimension, and where it stood.",
-     .infer = kthvalue_infer, .run = kthvalue_run, .vjp = kthvalue_vjp, .saves = "self:out1",
-     .dtypes = MT_D_NUMBER, PLAIN,
+     .infer = kthvalue_infer,
+     .run = kthvalue_run,
+     .vjp = kthvalue_vjp,
+     .saves = "self:out1",
+     .dtypes = MT_D_NUMBER,
+     PLAIN,
      .samples = "{f(3,4), 2}, {f(3,4), 2, 1}, {f(3,4), 1, 2, true}, {f(), 1}, {t(f(3,4)), 2}"},
     {.sig = MT_SIG("median(Tensor self) -> Tensor"),
      .doc = "The median of all elements, the lower of the two in the middle.",
-     .composite = median_all, .dtypes = MT_D_NUMBER, .samples = "{f(3,4)}, {f(3,3)}, {f()}"},
+     .composite = median_all,
+     .dtypes = MT_D_NUMBER,
+     .samples = "{f(3,4)}, {f(3,3)}, {f()}"},
     {.sig = MT_SIG("median.dim(Tensor self, dim dim, bool keepdim=false) "
                    "-> (Tensor values, Tensor indices)"),
      .doc = "The median along a dimension, the lower of the two in the middle, and where it stood.",
-     .infer = median_dim_infer, .run = median_dim_run, .vjp = median_dim_vjp,
-     .saves = "self:out1", .dtypes = MT_D_NUMBER, PLAIN,
+     .infer = median_dim_infer,
+     .run = median_dim_run,
+     .vjp = median_dim_vjp,
+     .saves = "self:out1",
+     .dtypes = MT_D_NUMBER,
+     PLAIN,
      .samples = "{f(3,4), 2}, {f(3,4), 1}, {f(3,4), 2, true}, {f(), 1}"},
     {0}};
