@@ -6,7 +6,7 @@
 /* A view whose base was written, and so perhaps got a history, since the view's node was set:
  * mt__view_refresh will give it one. */
 static bool gets_history(const mt_tensor *t) {
-  return t->view && !t->node && t->storage->version != t->view_version &&
+  return t->view && t->storage && !t->node && t->storage->version != t->view_version &&
          mt__requires_grad(t->base);
 }
 

@@ -58,7 +58,7 @@ int mt__viewstep_apply(mt_tensor **out, mt_viewstep *s, mt_tensor *base) {
 }
 
 int mt__view_refresh(mt_tensor *t) {
-  if (!t->view || t->storage->version == t->view_version) return MT_OK;
+  if (!t->view || !t->storage || t->storage->version == t->view_version) return MT_OK;
   mt_tensor *base = t->base;
   uint32_t version = t->storage->version;
   if (mt__requires_grad(base)) {

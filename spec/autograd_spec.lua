@@ -337,4 +337,11 @@ describe("forwards without backward", function()
       end
     end)
   end)
+
+  it("leaves views without data alone", function()
+    local view = torch.zeros(2, { device = "meta", requires_grad = true })[1]
+    assert.is_true(view.requires_grad)
+    assert.equal("SelectBackward", view.grad_fn.name)
+    assert.is_string(tostring(view))
+  end)
 end)
